@@ -52,7 +52,7 @@ export interface RunOptions {
 }
 
 /** Seconds without a sign of life: clients of Lustre stall for half a minute. */
-const RANK_TIMEOUT = 60;
+export const RANK_TIMEOUT = 60;
 
 /** What stands beside a recipe. */
 const OF_RUN = { ...OF_MACHINE, onProgress: { kind: 'function' } } as const satisfies Taken<Omit<MachineOptions & RunOptions, 'signal'>>;

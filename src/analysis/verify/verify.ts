@@ -1,15 +1,20 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
+import { launchedRank } from '../../base/process/rank.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { recordBeside } from '../../checkpoints/our-files.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { loadBinding } from '../../merge/native/load.ts';
+import { RANK_TIMEOUT } from '../../merge/run.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
 import { checkGiven, checkPathGiven, type Taken } from '../../recipe/given.ts';
-import { sampleBlocks } from './blocks.ts';
+import { RANKS } from '../../recipe/options.ts';
+import { type Block, sampleBlocks } from './blocks.ts';
+import { type CarryOut, carryOutHere } from './checks.ts';
 import { checkIntegrity, type IntegrityReport } from './integrity.ts';
+import { withRanks } from './ranks.ts';
 import { type Mismatch, Recomputation } from './recompute.ts';
 import { findMembers, holdsRecord, type MergeRecord, readMergeRecord } from './source.ts';
 import { underNames } from './under-names.ts';
@@ -19,6 +24,8 @@ import { treatedTensors } from './weights.ts';
 const DEFAULT_SAMPLE = 0.01;
 /** Bytes whose CRC is computed between looks at the signal. */
 const CRC_STEP = 256 * 2 ** 20;
+/** Blocks that are recomputed between two times that progress is told: half a million elements. */
+const BLOCKS_AT_ONCE = 128;
 
 const COPY_AGAIN = 'Copy the file again from where the merge was made, or make the merge anew.';
 /** What a trainer loads, or compares what it loads with: nobody edits that. */
@@ -52,6 +59,10 @@ export interface VerifyOptions {
    * Where the merged checkpoints lie now, in any order; else they are looked for where the provenance says.
    */
   readonly inputs?: readonly string[] | undefined;
+  /** Of `full`: which of several ranks this process is, as {@link MachineOptions.ranks}. */
+  readonly ranks?: string | undefined;
+  /** Seconds without a sign of life after which others take over the work of a rank; default 60. */
+  readonly rankTimeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: VerifyProgress) => void) | undefined;
 }
@@ -60,6 +71,7 @@ const OF_VERIFY = {
   full: { kind: 'flag' },
   sample: { kind: 'number' },
   inputs: { kind: 'paths' },
+  ...RANKS,
   signal: { kind: 'anything' },
   onProgress: { kind: 'function' },
 } as const satisfies Taken<VerifyOptions>;
@@ -117,7 +129,24 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   const record = await readMergeRecord(output);
   checkFiles(output, record);
   await checkBeside(output, record);
-  await checkSums(record, options);
+  const rank = options.full ? launchedRank(process.env, options.ranks) : null;
+  if (rank === null) return checkContent(output, record, share, options, carryOutHere(options.signal));
+  const { rankTimeout = RANK_TIMEOUT, inputs, signal } = options;
+  const of = { path, subject: [record.provenance.planDigest, record.sums, inputs], rank, timeout: 1000 * rankTimeout, signal };
+  return withRanks(of, (carryOut) => checkContent(output, record, share, options, carryOut));
+}
+
+/** Checks every byte, and recomputes a share of the elements. */
+async function checkContent(
+  output: Checkpoint,
+  record: MergeRecord,
+  share: number,
+  options: VerifyOptions,
+  carryOut: CarryOut,
+): Promise<VerifyReport> {
+  const { path } = output;
+  const none = { mode: 'none', tensors: 0, elements: 0, fraction: 0 } as const;
+  await checkSums(record, options, carryOut);
 
   const files = record.sums.map(({ name, bytes, crc32c }) => ({ name, bytes, crc32c, ok: true as const }));
   const sideFiles = record.beside?.map(({ name, bytes, crc32c }) => ({ name, bytes, crc32c, ok: true as const })) ?? null;
@@ -132,7 +161,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
       });
     return { ...report, recomputed: none, warnings };
   }
-  const recomputed = await recompute(output, members, record, share, options);
+  const recomputed = await recompute(output, members, record, share, options, carryOut);
   return { ...report, recomputed: { mode: share === 1 ? 'full' : 'sample', ...recomputed }, warnings };
 }
 
@@ -197,28 +226,48 @@ async function checkBeside(output: Checkpoint, { beside }: MergeRecord): Promise
   }
 }
 
-async function checkSums(record: MergeRecord, { signal, onProgress }: VerifyOptions): Promise<void> {
+async function checkSums(record: MergeRecord, { onProgress }: VerifyOptions, carryOut: CarryOut): Promise<void> {
   const binding = loadBinding();
   const beside = (record.beside ?? []).map((file) => ({ ...file, from: 0, help: besideHelp(file.name) }));
   const files = [...record.sums.map((file) => ({ ...file, help: undefined })), ...beside];
   const total = files.reduce((sum, f) => sum + f.bytes, 0);
-  let done = 0;
-  for (const { name, path, from, bytes, crc32c, help } of files) {
+  const pieces = files.flatMap(({ bytes }, file) =>
+    Array.from({ length: Math.ceil(bytes / CRC_STEP) }, (_, i) => ({
+      file,
+      at: i * CRC_STEP,
+      length: Math.min(CRC_STEP, bytes - i * CRC_STEP),
+    })),
+  );
+  const sums = new Map<number, number>();
+  const left = files.map((_, file) => pieces.filter((piece) => piece.file === file).length);
+  const checkSum = (file: number): void => {
+    const { name, path, crc32c, help } = files[file]!;
     let crc = 0;
-    for (let at = 0; at < bytes; at += CRC_STEP) {
-      const length = Math.min(CRC_STEP, bytes - at);
-      crc = binding.crc32cCombine(crc, await binding.crc32cFile(path, from + at, length), length);
-      done += length;
-      onProgress?.({ type: 'progress', phase: 'crc', done, total });
-      signal?.throwIfAborted();
-    }
+    for (const [i, piece] of pieces.entries()) if (piece.file === file) crc = binding.crc32cCombine(crc, sums.get(i)!, piece.length);
     const found = crc.toString(16).padStart(8, '0');
-    if (found === crc32c) continue;
+    if (found === crc32c) return;
     throw new MergeError('E_VERIFY', `${name} has CRC32C ${found}, and the provenance says ${crc32c}`, {
       details: { file: path, expected: crc32c, found },
       ...(help === undefined ? {} : { help }),
     });
-  }
+  };
+  for (const [file, { bytes }] of files.entries()) if (bytes === 0) checkSum(file);
+  let done = 0;
+  await carryOut({
+    name: 'crc',
+    count: pieces.length,
+    carryOut: (i) => {
+      const { file, at, length } = pieces[i]!;
+      return binding.crc32cFile(files[file]!.path, files[file]!.from + at, length);
+    },
+    onDone: (i, crc) => {
+      const { file, length } = pieces[i]!;
+      done += length;
+      onProgress?.({ type: 'progress', phase: 'crc', done, total });
+      sums.set(i, crc);
+      if (--left[file]! === 0) checkSum(file);
+    },
+  });
 }
 
 async function recompute(
@@ -227,6 +276,7 @@ async function recompute(
   record: MergeRecord,
   share: number,
   { signal, onProgress }: VerifyOptions,
+  carryOut: CarryOut,
 ): Promise<{ tensors: number; elements: number; fraction: number }> {
   const { recipe } = record.provenance;
   const own = recipe.names === undefined ? members : await underNames(members, recipe.names);
@@ -235,21 +285,32 @@ async function recompute(
   const { blocks, elements, fraction } = sampleBlocks(output, share, seedOf(record), (shard, row) =>
     recomputation.blockElements(shard, row),
   );
-  const tensors = new Set<string>();
+  const groups = Array.from({ length: Math.ceil(blocks.length / BLOCKS_AT_ONCE) }, (_, i) =>
+    blocks.slice(i * BLOCKS_AT_ONCE, (i + 1) * BLOCKS_AT_ONCE),
+  );
+  const elementsOf = (group: readonly Block[]) => group.reduce((sum, { from, to }) => sum + to - from, 0);
   let done = 0;
   try {
-    for (const block of blocks) {
-      signal?.throwIfAborted();
-      const mismatch = await recomputation.check(block);
-      if (mismatch !== null) throw differs(output, mismatch);
-      tensors.add(`${block.shard}/${block.row}`);
-      done += block.to - block.from;
-      onProgress?.({ type: 'progress', phase: 'recompute', done, total: elements });
-    }
+    await carryOut({
+      name: 'blocks',
+      count: groups.length,
+      carryOut: async (i) => {
+        for (const block of groups[i]!) {
+          signal?.throwIfAborted();
+          const mismatch = await recomputation.check(block);
+          if (mismatch !== null) throw differs(output, mismatch);
+        }
+        return 0;
+      },
+      onDone: (i) => {
+        done += elementsOf(groups[i]!);
+        onProgress?.({ type: 'progress', phase: 'recompute', done, total: elements });
+      },
+    });
   } finally {
     await recomputation.close();
   }
-  return { tensors: tensors.size, elements, fraction };
+  return { tensors: new Set(blocks.map(({ shard, row }) => `${shard}/${row}`)).size, elements, fraction };
 }
 
 function differs(output: Checkpoint, { tensor, file, element, expected, found }: Mismatch): MergeError {

@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
 import { MergeError } from '../errors.ts';
+import type { Rank } from '../process/rank.ts';
 
 /** What a rank says of itself each time that it gives a sign of life. */
 export interface Sign {
@@ -46,6 +49,10 @@ export interface Board {
   put(name: string, text: string): Promise<void>;
   /** A document; null where there is none. */
   get(name: string): Promise<string | null>;
+  /** Adds a line to what this process has found; the others see it when they look. */
+  append(line: unknown): Promise<void>;
+  /** The lines of each process, by id; of a line that is being written, or is none, nothing. */
+  lines(): Promise<ReadonlyMap<string, readonly unknown[]>>;
   /** Gives a sign of life. */
   beat(sign: Sign): Promise<void>;
   /** The last signs of all others that were seen, by id, read anew. */
@@ -61,4 +68,10 @@ export const failureRecord = (id: string): string => `failed-${id}.json`;
 /** What another rank failed with, to be thrown by this one. */
 export function failureOf({ code, message, details, help, rank }: RankFailure): MergeError {
   return new MergeError(code as MergeError['code'], `rank ${rank}: ${message}`, { details: { ...details, rank }, help });
+}
+
+/** What a rank says of who it is; null is a process that was started alone. */
+export function signOf(rank: Rank | null): Pick<Sign, 'rank' | 'launch' | 'host'> {
+  const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 12);
+  return { rank: rank?.rank ?? 0, launch: rank?.launch ?? null, host };
 }

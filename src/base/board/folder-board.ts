@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { errnoOf } from '../disk/errno.ts';
 import type { HeldFolder } from '../disk/held-folder.ts';
+import { onOutput } from '../disk/io-error.ts';
 import { PRIVATE } from '../disk/make-folder.ts';
 import { newId } from '../disk/new-id.ts';
-import { readOwn, writeNewFile } from '../disk/own-file.ts';
+import { openOwn, readOwn, writeNewFile } from '../disk/own-file.ts';
 import { NO_HARD_LINKS } from '../disk/owner.ts';
 import { constants, type System } from '../disk/system.ts';
 import { MergeError } from '../errors.ts';
@@ -14,9 +15,10 @@ import type { Board, Sign } from './board.ts';
 const CLAIMS = 'claims';
 const BEATS = 'beats';
 /** Names that a board's documents have, and their drafts. */
-export const BOARD_PARTS = /^(?:claims|beats|plan\.json|failed-[0-9a-f]{12}\.json|note-[0-9a-f]{12}-\d+)$/;
+export const BOARD_PARTS = /^(?:claims|beats|plan\.json|failed-[0-9a-f]{12}\.json|lines-[0-9a-f]{12}\.ndjson|note-[0-9a-f]{12}-\d+)$/;
 
 /** Claims and ids are short words. */
+const LINES = /^lines-([0-9a-f]{12})\.ndjson$/;
 const PLAIN = /^[0-9A-Za-z._-]{1,128}$/;
 const ID = /^[0-9a-f]{12}$/;
 /** Bytes of a sign: always as many, so that one is never half overwritten by a longer one. */
@@ -50,19 +52,24 @@ export class FolderBoard implements Board {
 
   /**
    * Takes a place at the board in a folder of this user's own, and makes it where it is not there.
-   * @throws the errno of the file system
+   * @throws MergeError E_IO and the like: of all that it does
    */
   static async join(system: System, folder: HeldFolder): Promise<FolderBoard> {
-    const board = new FolderBoard(system, folder);
     for (const name of [CLAIMS, BEATS]) {
-      await system.fs.mkdir(folder.at(name), PRIVATE).catch((error: unknown) => {
-        if (errnoOf(error) !== 'EEXIST') throw error;
-      });
+      await onOutput('create', folder.path, () =>
+        system.fs.mkdir(folder.at(name), PRIVATE).catch((error: unknown) => {
+          if (errnoOf(error) !== 'EEXIST') throw error;
+        }),
+      );
     }
-    return board;
+    return new FolderBoard(system, folder);
   }
 
-  async claim(name: string): Promise<boolean> {
+  claim(name: string): Promise<boolean> {
+    return onOutput('claim', this.path, () => this.#claim(name));
+  }
+
+  async #claim(name: string): Promise<boolean> {
     if (!PLAIN.test(name)) throw new MergeError('E_INTERNAL', `${name} is no name of a claim`);
     const target = this.#folder.at(CLAIMS, name);
     if (this.#links) {
@@ -72,17 +79,17 @@ export class FolderBoard implements Board {
       } catch (error) {
         const errno = errnoOf(error) ?? '';
         // The reply to a link that was made may be lost, and the second try then finds it made.
-        if (errno === 'EEXIST') return (await this.holder(name)) === this.id;
+        if (errno === 'EEXIST') return (await this.#holder(name)) === this.id;
         if (!NO_HARD_LINKS.has(errno)) throw error;
         this.#links = errno === 'EMLINK';
         this.#drafts = errno === 'EMLINK' ? 0 : this.#drafts;
-        if (errno === 'EMLINK') return this.claim(name);
+        if (errno === 'EMLINK') return this.#claim(name);
       }
     }
     try {
       await this.#system.fs.mkdir(target, PRIVATE);
     } catch (error) {
-      if (errnoOf(error) === 'EEXIST') return (await this.holder(name)) === this.id;
+      if (errnoOf(error) === 'EEXIST') return (await this.#holder(name)) === this.id;
       throw error;
     }
     await writeNewFile(this.#system, join(target, `${BY}${this.id}`), '');
@@ -100,7 +107,11 @@ export class FolderBoard implements Board {
     return path;
   }
 
-  async holder(name: string): Promise<string | null> {
+  holder(name: string): Promise<string | null> {
+    return onOutput('read', this.path, () => this.#holder(name));
+  }
+
+  async #holder(name: string): Promise<string | null> {
     const path = this.#folder.at(CLAIMS, name);
     try {
       const text = (await readOwn(this.#system, path, { limit: 64 })).toString().trim();
@@ -122,23 +133,51 @@ export class FolderBoard implements Board {
     return new Set(await this.#system.fs.readdir(this.#folder.at(CLAIMS)).catch((): string[] => []));
   }
 
-  async put(name: string, text: string): Promise<void> {
-    const draft = this.#folder.at(`draft-${this.id}put`);
-    await this.#system.fs.unlink(draft).catch(() => {});
-    await writeNewFile(this.#system, draft, text);
-    await this.#system.fs.rename(draft, this.#folder.at(name));
+  put(name: string, text: string): Promise<void> {
+    return onOutput('write', this.path, async () => {
+      const draft = this.#folder.at(`draft-${this.id}put`);
+      await this.#system.fs.unlink(draft).catch(() => {});
+      await writeNewFile(this.#system, draft, text);
+      await this.#system.fs.rename(draft, this.#folder.at(name));
+    });
   }
 
-  async get(name: string): Promise<string | null> {
-    try {
-      return (await readOwn(this.#system, this.#folder.at(name), { limit: MOST_BYTES })).toString();
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return null;
-      throw error;
-    }
+  get(name: string): Promise<string | null> {
+    return onOutput('read', this.path, async () => {
+      try {
+        return (await readOwn(this.#system, this.#folder.at(name), { limit: MOST_BYTES })).toString();
+      } catch (error) {
+        if (errnoOf(error) === 'ENOENT') return null;
+        throw error;
+      }
+    });
   }
 
-  async beat(sign: Sign): Promise<void> {
+  append(line: unknown): Promise<void> {
+    return onOutput('write', this.path, async () => {
+      const handle = await openOwn(this.#system, this.#folder.at(`lines-${this.id}.ndjson`), 'append', this.path);
+      try {
+        await handle.appendFile(`${JSON.stringify(line)}\n`);
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  async lines(): Promise<ReadonlyMap<string, readonly unknown[]>> {
+    const names = await onOutput('read', this.path, () => this.#system.fs.readdir(this.#folder.here));
+    const files = names.flatMap((name) => LINES.exec(name)?.[1] ?? []);
+    const texts = await mapBounded(files, READ_AT_ONCE, (id) =>
+      readOwn(this.#system, this.#folder.at(`lines-${id}.ndjson`), { limit: MOST_BYTES }).then(String, () => ''),
+    );
+    return new Map(files.map((id, i) => [id, linesIn(texts[i]!)]));
+  }
+
+  beat(sign: Sign): Promise<void> {
+    return onOutput('write', this.path, () => this.#beat(sign));
+  }
+
+  async #beat(sign: Sign): Promise<void> {
     const text = `${JSON.stringify({ beat: ++this.#beats, ...sign })}`.padEnd(SIGN_BYTES - 1);
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     // Opened and closed each time: on NFS that is when the others see it.
@@ -156,7 +195,7 @@ export class FolderBoard implements Board {
     const texts = await mapBounded(ids, READ_AT_ONCE, (id) =>
       readOwn(this.#system, this.#folder.at(BEATS, id), { limit: 2 * SIGN_BYTES }).then(String, () => null),
     );
-    return new Map(ids.flatMap((id, i) => (texts[i] === null ? [] : [[id, { text: texts[i]!, sign: signOf(texts[i]!) }] as const])));
+    return new Map(ids.flatMap((id, i) => (texts[i] === null ? [] : [[id, { text: texts[i]!, sign: readSign(texts[i]!) }] as const])));
   }
 
   async gone(): Promise<boolean> {
@@ -168,7 +207,7 @@ export class FolderBoard implements Board {
 }
 
 /** Null for what is no sign: one that is being written, or of another version. */
-function signOf(text: string): Sign | null {
+function readSign(text: string): Sign | null {
   try {
     const { state, rank, launch, host, bytesRead, bytesWritten, seconds } = JSON.parse(text) as Record<string, unknown>;
     if (state !== 'here' && state !== 'left' && state !== 'failed') return null;
@@ -179,4 +218,16 @@ function signOf(text: string): Sign | null {
   } catch {
     return null;
   }
+}
+
+function linesIn(text: string): unknown[] {
+  const lines: unknown[] = [];
+  for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
+    try {
+      if (line !== '') lines.push(JSON.parse(line));
+    } catch {
+      break;
+    }
+  }
+  return lines;
 }

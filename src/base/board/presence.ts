@@ -104,6 +104,17 @@ export class Presence {
     }
   }
 
+  /**
+   * Whether the word of one of those at the board is good: of this start of the command, or one that was seen
+   * alive. What an earlier start left may have changed since.
+   */
+  believes(id: string): boolean {
+    if (id === this.board.id) return true;
+    const { launch } = this.#sign();
+    const { sign, seenAlive } = this.sightings.of(id);
+    return seenAlive || (launch !== null && sign?.launch === launch);
+  }
+
   /** The ids of those that are at work, this process not among them. */
   atWork(): string[] {
     return [...this.sightings.all()].filter(([, colleague]) => isAtWork(colleague, this.timeout)).map(([id]) => id);

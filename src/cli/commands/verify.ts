@@ -9,6 +9,8 @@ interface VerifyFlags {
   readonly full?: boolean;
   readonly sample?: number;
   readonly input?: readonly string[];
+  readonly ranks?: string;
+  readonly rankTimeout?: number;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly progress?: ProgressMode;
@@ -25,6 +27,8 @@ export async function run(context: Context, args: readonly (string | readonly st
         ...(flags.full ? { full: true } : {}),
         ...(flags.sample === undefined ? {} : { sample: flags.sample }),
         ...(flags.input === undefined ? {} : { inputs: flags.input }),
+        ranks: flags.ranks,
+        rankTimeout: flags.rankTimeout,
         signal,
         onProgress: (event) => progress.event(event),
       }),

@@ -153,6 +153,8 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
         parsePath,
       ),
     )
+    .addOption(mergeOption('ranks', { help: 'with --full: which of several ranks this process is: auto, off, array, 0/8' }))
+    .addOption(mergeOption('rankTimeout'))
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print nothing; the exit code says it'))
     .addOption(progress())

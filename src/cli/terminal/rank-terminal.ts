@@ -11,7 +11,8 @@ export const SHARED_COMMANDS: ReadonlySet<string> = new Set(['average', 'run', '
  * @throws MergeError E_OPTION
  */
 export function rankOfCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Rank | null {
-  if (!SHARED_COMMANDS.has(argv[0] ?? '') || argv.includes('--help') || argv.includes('-h')) return null;
+  const isShared = SHARED_COMMANDS.has(argv[0] ?? '') || (argv[0] === 'verify' && argv.includes('--full'));
+  if (!isShared || argv.includes('--help') || argv.includes('-h')) return null;
   const given = argv.findLast((word, i) => word.startsWith('--ranks=') || argv[i - 1] === '--ranks');
   return launchedRank(env, given?.replace(/^--ranks=/, '') ?? 'auto');
 }

@@ -34,12 +34,12 @@ export interface SharedFolder {
 const MADE = /^note-[0-9a-f]{12}-(\d+)$/;
 
 /**
- * Opens the partial of an output that ranks make together, and makes it where it is not there.
+ * Opens a folder of ranks beside an output, and makes it where it is not there.
+ * @param path the partial of an output that they make together, or another hidden sibling
  * @throws MergeError E_OTHER_USER where somebody else put something there, or can change what is in it;
  *   E_READ_ONLY, E_IO
  */
-export async function holdShared(system: System, destination: Destination, id: string): Promise<SharedFolder> {
-  const path = partialPath(destination, id);
+export async function holdShared(system: System, destination: Destination, path: string): Promise<SharedFolder> {
   let made = 0;
   const makeOne = (folder: string, mode?: number): Promise<boolean> =>
     onOutput('create', folder, () =>

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Board } from '../../base/board/board.ts';
+import { ClaimedTasks } from '../../base/board/claimed-tasks.ts';
 import { Backoff, Dropped, type Presence } from '../../base/board/presence.ts';
 import { MergeError } from '../../base/errors.ts';
 import { describeFailure } from '../engine/failure.ts';
@@ -12,12 +13,8 @@ import type { JournalUnit } from '../output/types.ts';
 import { isPublished } from '../plan/outputs/finished.ts';
 import type { Plan } from '../plan/types.ts';
 
-/** How much longer than its own units an idle rank lets another one's be, before it makes them as well. */
-const PATIENCE = 1.5;
-/** How many ranks make one unit at a time. */
-const MOST_AT_ONE = 2;
-/** How often claims are listed, milliseconds: a list saves tries, and decides nothing. */
-const LIST_MS = 1000;
+/** How often a rank looks whether another one has finished the unit that both are at, milliseconds. */
+const WATCH_MS = 1000;
 
 export interface ClaimTools {
   readonly presence: Presence;
@@ -25,7 +22,6 @@ export interface ClaimTools {
   readonly binding: NativeBinding;
   readonly rank: number;
   readonly size: number;
-  readonly launch: string | null;
   readonly signal: AbortSignal | undefined;
   /** What this process did before this run of the engine, and where what it does is told. */
   readonly done: OwnTotals;
@@ -47,10 +43,6 @@ export class ClaimedUnits implements SharedWork {
   #doubted: ReadonlyMap<string, JournalUnit>[] = [];
   /** The unit in work, where another rank has it as well. */
   #shared: Unit | null = null;
-  #isShared = false;
-  /** When it was first seen that a unit was claimed and not finished. */
-  readonly #seenClaimed = new Map<number, number>();
-  readonly #took: number[] = [];
   #watch: NodeJS.Timeout | undefined;
 
   constructor(plan: Plan, tools: ClaimTools) {
@@ -61,10 +53,17 @@ export class ClaimedUnits implements SharedWork {
   }
 
   async *units(units: readonly Unit[], settle: () => Promise<void>): AsyncGenerator<number | null> {
+    const list = {
+      count: units.length,
+      nameOf: (index: number) => `unit-${index}`,
+      isFinished: (index: number) => this.#isFinished(units[index]!),
+      read: () => this.#state(units),
+    };
     try {
-      yield* this.#unclaimed(units);
-      await settle();
-      yield* this.#unfinished(units, settle);
+      for await (const next of new ClaimedTasks(this.#presence, list, this.#tools).tasks(settle)) {
+        if (next === null) yield null;
+        else yield* this.#make(units[next.task]!, next.isShared);
+      }
     } catch (error) {
       // Whoever published the outputs takes the board away: `publishes` sees whether they are there.
       if (error instanceof Dropped || !(await isGoneSoon(this.#presence.board))) throw error;
@@ -73,82 +72,21 @@ export class ClaimedUnits implements SharedWork {
     }
   }
 
-  /** Units that nobody has claimed, from this rank's own place on. */
-  async *#unclaimed(units: readonly Unit[]): AsyncGenerator<number> {
-    const start = Math.floor((this.#tools.rank * units.length) / Math.max(this.#tools.size, this.#tools.rank + 1));
-    let claimed: ReadonlySet<string> = new Set();
-    let listed = Number.NEGATIVE_INFINITY;
-    for (let i = 0; i < units.length; i++) {
-      const unit = units[(start + i) % units.length]!;
-      if (performance.now() - listed > LIST_MS) {
-        claimed = await this.#presence.board.claimed();
-        listed = performance.now();
-      }
-      const name = `${claimOf(unit)}.0`;
-      if (claimed.has(name)) continue;
-      this.#presence.check();
-      if (await this.#presence.board.claim(name)) yield* this.#make(unit);
-    }
-  }
-
-  /** Units that others have claimed, until all are finished. */
-  async *#unfinished(units: readonly Unit[], settle: () => Promise<void>): AsyncGenerator<number | null> {
-    const backoff = new Backoff();
-    for (;;) {
-      this.#tools.signal?.throwIfAborted();
-      this.#presence.check();
-      if (await this.#presence.board.gone()) return;
-      await this.#presence.lookAgain(Math.min(LIST_MS, this.#presence.timeout / 5));
-      await this.#read();
-      const left = units.filter((unit) => !this.#isFinished(unit));
-      if (left.length === 0) return;
-      const isTaken = await this.isTaken();
-      if (isTaken && (await this.#restored())) return;
-      const unit = isTaken ? null : await this.#next(left);
-      if (unit !== null) {
-        yield* this.#make(unit);
-        await settle();
-        backoff.reset();
-        continue;
-      }
-      yield null;
-      await backoff.pause(this.#tools.signal);
-    }
-  }
-
-  /** One of the units that are left, for this rank to make; null where others are at all of them. */
-  async #next(left: readonly Unit[]): Promise<Unit | null> {
-    const now = performance.now();
-    for (const unit of left) if (!this.#seenClaimed.has(unit.index)) this.#seenClaimed.set(unit.index, now);
-    const mine = this.#took.length === 0 ? 0 : [...this.#took].sort((a, b) => a - b)[this.#took.length >> 1]!;
-    const patient = Math.max(PATIENCE * mine, Math.min(1000, this.#presence.timeout / 2));
-    // Doubted ones are read, which is soon done; then those that have been under way for the longest.
-    const order = [...left].sort((a, b) => this.#seenClaimed.get(a.index)! - this.#seenClaimed.get(b.index)!);
-    for (const unit of order) {
-      const isLate = now - this.#seenClaimed.get(unit.index)! > patient;
-      let joins = false;
-      const also = (before: number, isSilent: boolean): boolean => {
-        joins = (isLate || isSilent) && before + 1 < MOST_AT_ONE;
-        return joins;
-      };
-      if (!(await this.#presence.take(claimOf(unit), also))) continue;
-      this.#seenClaimed.set(unit.index, now);
-      this.#isShared = joins;
-      return unit;
-    }
-    return null;
+  async #state(units: readonly Unit[]): Promise<'open' | 'held' | 'over'> {
+    if (await this.#presence.board.gone()) return 'over';
+    await this.#read();
+    if (units.every((unit) => this.#isFinished(unit))) return 'over';
+    if (!(await this.isTaken())) return 'open';
+    return (await this.#restored()) ? 'over' : 'held';
   }
 
   /** A claimed unit: its index where it is to be made, nothing where an earlier start made it and it is good. */
-  async *#make(unit: Unit): AsyncGenerator<number> {
+  async *#make(unit: Unit, isShared: boolean): AsyncGenerator<number> {
     if (await this.#isGood(unit)) return;
-    const began = performance.now();
-    this.#shared = this.#isShared ? unit : null;
-    if (this.#shared !== null) this.#watch ??= setInterval(() => void this.#read().catch(() => {}), LIST_MS).unref();
+    this.#shared = isShared ? unit : null;
+    if (isShared) this.#watch ??= setInterval(() => void this.#read().catch(() => {}), WATCH_MS).unref();
     yield unit.index;
     this.#shared = null;
-    this.#isShared = false;
-    this.#took.push(performance.now() - began);
   }
 
   #keys(unit: Unit): string[] {
@@ -159,15 +97,9 @@ export class ClaimedUnits implements SharedWork {
     return this.#keys(unit).every((key, k) => this.publications[k]!.finished.has(key));
   }
 
-  /** Reads all journals anew. The word of a rank of this start is good, and of one that lives. */
+  /** Reads all journals anew. */
   async #read(): Promise<void> {
-    const { board, sightings } = this.#presence;
-    const { launch } = this.#tools;
-    const believed = (id: string): boolean => {
-      if (id === board.id) return true;
-      const { sign, seenAlive } = sightings.of(id);
-      return seenAlive || (launch !== null && sign?.launch === launch);
-    };
+    const believed = (id: string): boolean => this.#presence.believes(id);
     this.#doubted = await Promise.all(this.publications.map((publication) => publication.read(believed)));
   }
 
@@ -261,10 +193,6 @@ export class ClaimedUnits implements SharedWork {
     };
     return this.#tools.tell(mine);
   }
-}
-
-function claimOf({ index }: Unit): string {
-  return `unit-${index}`;
 }
 
 /** Whether a board that could not be used is being taken away. */

@@ -1,9 +1,6 @@
-import { createHash } from 'node:crypto';
-import { hostname } from 'node:os';
-import { PLAN_RECORD, type Sign } from '../../base/board/board.ts';
+import { PLAN_RECORD, type Sign, signOf } from '../../base/board/board.ts';
 import { FolderBoard } from '../../base/board/folder-board.ts';
 import { Backoff, Dropped, Presence } from '../../base/board/presence.ts';
-import { onOutput } from '../../base/disk/io-error.ts';
 import { type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
@@ -168,9 +165,9 @@ class RanksMerge {
   /** Removes what a rank left that died between publishing and tidying up. */
   async #clear(output: string): Promise<void> {
     const destination = await locate(output);
-    const id = sharedId(requestDigest(this.#planner.recipe, output));
-    if ((await this.#system.fs.lstat(partialPath(destination, id)).catch(() => null)) === null) return;
-    const shared = await holdShared(this.#system, destination, id).catch(() => null);
+    const path = partialPath(destination, sharedId(requestDigest(this.#planner.recipe, output)));
+    if ((await this.#system.fs.lstat(path).catch(() => null)) === null) return;
+    const shared = await holdShared(this.#system, destination, path).catch(() => null);
     if (shared === null) return;
     try {
       const presence = new Presence(await FolderBoard.join(this.#system, shared.folder), this.#options.rankTimeout, () => this.#sign());
@@ -186,17 +183,18 @@ class RanksMerge {
     const { recipe } = this.#planner;
     const output = boardOutput(recipe)!;
     const request = requestDigest(recipe, output);
-    const place = await holdShared(this.#system, await locate(output), sharedId(request)).catch((error: unknown) => {
+    const destination = await locate(output);
+    const place = await holdShared(this.#system, destination, partialPath(destination, sharedId(request))).catch((error: unknown) => {
       throw error instanceof MergeError && error.code === 'E_TEMPORARY' ? new BoardGone('', { cause: error }) : error;
     });
     let work: Work | null = null;
     try {
-      const board = await onOutput('create', place.folder.path, () => FolderBoard.join(this.#system, place.folder));
+      const board = await FolderBoard.join(this.#system, place.folder);
       // The first shows the progress of all.
       const lookEvery = (this.#rank?.rank ?? 0) === 0 ? SHOWN_MS : undefined;
       const presence = new Presence(board, this.#options.rankTimeout, () => this.#sign(), lookEvery);
       work = { place, presence, publications: [] };
-      await onOutput('write', place.folder.path, () => presence.begin());
+      await presence.begin();
       return yield* this.#together(work, request);
     } catch (error) {
       const isGone =
@@ -213,9 +211,7 @@ class RanksMerge {
   }
 
   #sign(): Omit<Sign, 'state'> {
-    const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 12);
-    const { rank = 0, launch = null } = this.#rank ?? {};
-    return { rank, launch, host, ...this.#own };
+    return { ...signOf(this.#rank), ...this.#own };
   }
 
   async *#together(work: Work, request: string): AsyncGenerator<MergeEvent, MergeResult> {
@@ -226,9 +222,8 @@ class RanksMerge {
       for (const k of plan.outputs.keys()) {
         const asked = { ...publicationRequest(plan, k, this.#options), writer };
         const destination = await locate(asked.output);
-        const id = sharedId(plan.outputs[k]!.request!);
-        const isPlace = partialPath(destination, id) === place.folder.path;
-        const shared = isPlace ? place : await holdShared(this.#system, destination, id);
+        const path = partialPath(destination, sharedId(plan.outputs[k]!.request!));
+        const shared = path === place.folder.path ? place : await holdShared(this.#system, destination, path);
         work.publications.push(await SharedPublication.open(this.#system, shared, asked));
       }
     }
@@ -244,7 +239,6 @@ class RanksMerge {
         binding: loadBinding(),
         rank: this.#rank?.rank ?? 0,
         size: this.#rank?.size ?? 1,
-        launch: this.#rank?.launch ?? null,
         signal: this.#options.signal,
         done: before,
         tell: (own) => this.#totals(work, own),
@@ -269,7 +263,7 @@ class RanksMerge {
         // Where another rank has all that is to be made, and publishes it, files go from where they were.
         const isOver = error instanceof MergeError && error.details.errno === 'ENOENT' && (await units.isTaken());
         if (!(error instanceof Dropped || isOver)) throw error;
-        await onOutput('write', place.folder.path, () => presence.again());
+        await presence.again();
       } finally {
         await events.return(undefined as never);
       }
@@ -313,8 +307,8 @@ class RanksMerge {
     const { board } = presence;
     const backoff = new Backoff();
     const path = place.folder.path;
-    const before = await onOutput('read', path, () => board.get(PLAN_RECORD));
-    for (let text = before; ; text = await onOutput('read', path, () => board.get(PLAN_RECORD))) {
+    const before = await board.get(PLAN_RECORD);
+    for (let text = before; ; text = await board.get(PLAN_RECORD)) {
       if (text !== null) {
         const record = parseRecord(text, request, path);
         const plan = await this.#adopt(record, path, before !== null && presence.atWork().length === 0);
@@ -322,14 +316,14 @@ class RanksMerge {
         return { plan, record };
       }
       presence.check();
-      if (await onOutput('create', path, () => presence.take('plan', (before, isSilent) => isSilent && before === 0))) {
+      if (await presence.take('plan', (before, isSilent) => isSilent && before === 0)) {
         // Whoever had it may have written it before it fell silent.
         if ((await board.get(PLAN_RECORD)) !== null) continue;
         const resolved = await this.#planner.resolve();
         // What is there as it would be made is made, whatever was to be replaced.
         const plan = await this.#planner.build({ ...resolved, resume: true });
         const record = planRecord(plan, resolved, { request, size: this.#rank?.size ?? 1, unitBytes: this.#options.unitBytes });
-        await onOutput('write', path, () => board.put(PLAN_RECORD, recordText(record)));
+        await board.put(PLAN_RECORD, recordText(record));
         return { plan, record };
       }
       if (await board.gone()) throw new BoardGone('', { cause: goneBoard(path) });

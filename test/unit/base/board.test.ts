@@ -78,7 +78,7 @@ describe('a claim', () => {
 
   it('that the file system refuses is no claim', async () => {
     const board = await join_(withLink(failing('ESTALE')));
-    await expect(board.claim('plan.0')).rejects.toMatchObject({ errno: 'ESTALE' });
+    await expect(board.claim('plan.0')).rejects.toMatchObject({ details: { errno: 'ESTALE' } });
   });
 });
 
