@@ -13,7 +13,7 @@ import type { System } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { Destination } from './destination.ts';
 import { agreeing, JournalWriter, journalFile, readEachJournal } from './journal.ts';
-import { freshBeside, PAYLOAD, partialPath, READY, removePartial } from './partial.ts';
+import { freshBeside, PAYLOAD, READY, removePartial } from './partial.ts';
 import { removeFolders } from './partial-publication.ts';
 import { placePayload } from './place-payload.ts';
 import type { SwappedIn } from './replace.ts';
