@@ -143,6 +143,19 @@ describe('what is submitted to Slurm', () => {
     expect(calls('sbatch')).toEqual([]);
   });
 
+  it('is refused where Slurm would take the name of the folder for something else', async () => {
+    takingSbatch();
+    const odd = join(cwd, 'back\\slash');
+    mkdirSync(odd);
+    process.env.PATH = PATH;
+    const { code, stderr } = await runHere(['submit', 'slurm', '--', 'average', '../run', '-o', 'x'], odd).finally(() => {
+      process.env.PATH = USUAL_PATH;
+    });
+    expect(code).toBe(2);
+    expect(stderr).toContain('cannot write a log into this folder');
+    expect(calls('sbatch')).toEqual([]);
+  });
+
   it('is planned first, so that what forbids the merge is an error here', async () => {
     takingSbatch();
     expect(await submit(['slurm'], ['average', 'nowhere', '-o', 'x'])).toMatchObject({
@@ -210,9 +223,12 @@ describe('what comes after a merge', () => {
     expect((await submit(['slurm', '--no-check', '--then', 'echo'], ['average', 'run', '--sliding', '-o', 'm-{step}'])).code).toBe(2);
   });
 
-  it('is submitted with the merge by the script that is printed', async () => {
+  it('is submitted with the merge by the script that is printed, whatever its lines are', async () => {
     takingSbatch();
-    const { stdout } = await submit(['slurm', '--print', '--then', 'echo'], ['run', 'recipe.yaml']);
+    const { stdout } = await submit(
+      ['slurm', '--print', '--then', 'cat <<SCRIPT >/dev/null\nSCRIPT\necho "$MERGE_MODEL"'],
+      ['run', 'recipe.yaml'],
+    );
     program('sbatch', 'cat >"$0.$(wc -l <"$0.calls")"; echo "81;far"');
     const { status } = spawnSync('bash', { input: stdout, env: { ...process.env, PATH } });
     expect(status).toBe(0);
