@@ -38,6 +38,7 @@ const BENCHES = [
   'suggest',
   'regret',
   'coverage',
+  'ranks',
   'ranks-sim',
   'startup',
   'f32-accumulator',
