@@ -3,6 +3,7 @@ import { byteLength, ColumnTable, elementCount } from '../../tensors/table.ts';
 import type { TensorTable } from '../../tensors/types.ts';
 import { checkContiguous } from './check-layout.ts';
 import type { JsonScanner } from './json-scanner.ts';
+import type { NamesFrom, SeenNames } from './seen-names.ts';
 import { sortByData } from './sort-by-data.ts';
 import type { HeaderSource } from './types.ts';
 
@@ -17,6 +18,8 @@ export class EntryReader {
   metadata: ReadonlyMap<string, string> | null = null;
   readonly #scanner: JsonScanner;
   readonly #seen = new Set<string>();
+  readonly #before: SeenNames | undefined;
+  #likely: NamesFrom | undefined;
   readonly #names: string[] = [];
   readonly #shapes: (readonly number[])[] = [];
   readonly #dtypes: Uint8Array;
@@ -29,8 +32,10 @@ export class EntryReader {
   readonly #written = new Map<string, { readonly shape: readonly number[]; readonly elements: number }>();
   readonly #interned = new Map<string, readonly number[]>();
 
-  constructor(scanner: JsonScanner) {
+  /** @param before names of other headers and indexes, to which those of this one are added */
+  constructor(scanner: JsonScanner, before?: SeenNames) {
     this.#scanner = scanner;
+    this.#before = before;
     const most = Math.ceil(scanner.text.length / MIN_ENTRY_BYTES);
     this.#dtypes = new Uint8Array(most);
     this.#begin = new Float64Array(most);
@@ -45,11 +50,21 @@ export class EntryReader {
       this.metadata = this.#metadata();
       return;
     }
-    scanner.tensor = key;
+    const name = this.#known(key);
+    scanner.tensor = name;
     const before = this.#seen.size;
-    if (this.#seen.add(key).size === before) scanner.fail('E_DUPLICATE_KEY', 'the header names this tensor twice', start);
-    this.#entry(key, start);
+    if (this.#seen.add(name).size === before) scanner.fail('E_DUPLICATE_KEY', 'the header names this tensor twice', start);
+    this.#entry(name, start);
     scanner.tensor = undefined;
+  }
+
+  /** A name as the string that was read for it before, where it was. */
+  #known(name: string): string {
+    const row = this.#names.length;
+    if (row === 0) this.#likely = this.#before?.likely(name);
+    if (this.#likely === undefined) return name;
+    const { names, from } = this.#likely;
+    return names[from + row] === name ? names[from + row]! : name;
   }
 
   /**
@@ -58,6 +73,7 @@ export class EntryReader {
    */
   table(dataStart: number, source: HeaderSource): TensorTable {
     const count = this.#names.length;
+    this.#before?.addHeader(this.#names);
     const sorted = sortByData({
       names: this.#names,
       shapes: this.#shapes,

@@ -1,6 +1,7 @@
 import { checkFileSize } from './check-layout.ts';
 import { headerLength, headerOf, type Scan, type ScannedHeader, scan } from './scan-header.ts';
 import { type SafetensorsIndex, scanIndex } from './scan-index.ts';
+import { SeenNames } from './seen-names.ts';
 import type { HeaderSource } from './types.ts';
 
 /**
@@ -10,6 +11,7 @@ import type { HeaderSource } from './types.ts';
 export class ScanCache {
   readonly #headers = new ByteMap<Scan>();
   readonly #indexes = new ByteMap<SafetensorsIndex>();
+  readonly #names = new SeenNames();
   #longest = 0;
 
   /**
@@ -30,7 +32,7 @@ export class ScanCache {
     const known = this.#headers.get(prefix);
     if (known === undefined) {
       const own = borrowed ? Buffer.from(prefix) : prefix;
-      return this.#headers.add(own, scan(own, source));
+      return this.#headers.add(own, scan(own, source, this.#names));
     }
     checkFileSize(known.tensors, known.dataStart, source);
     return known;
@@ -38,7 +40,9 @@ export class ScanCache {
 
   /** As {@link scanIndex}; equal bytes give the same object. The bytes are kept and must not change. */
   index(bytes: Uint8Array, path: string): SafetensorsIndex {
-    return this.#indexes.get(bytes) ?? this.#indexes.add(bytes, scanIndex(bytes, path));
+    const index = this.#indexes.get(bytes) ?? this.#indexes.add(bytes, scanIndex(bytes, path));
+    this.#names.addIndex(index);
+    return index;
   }
 }
 

@@ -5,6 +5,7 @@ import { EntryReader } from './entry-reader.ts';
 import { RelativeTable } from './header-table.ts';
 import { JsonScanner } from './json-scanner.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
+import type { SeenNames } from './seen-names.ts';
 import type { HeaderSource, HeaderTable } from './types.ts';
 
 /** What a header says, apart from which file it came from, with offsets in the file. */
@@ -73,14 +74,14 @@ export function scanHeader(bytes: Uint8Array, source: HeaderSource): ScannedHead
 }
 
 /** {@link scanHeader} with offsets in the file: what everything but the public entry works with. */
-export function scan(bytes: Uint8Array, source: HeaderSource): Scan {
+export function scan(bytes: Uint8Array, source: HeaderSource, before?: SeenNames): Scan {
   const dataStart = 8 + headerLength(bytes, source);
   if (bytes.length < dataStart) throw new RangeError(`the header has ${dataStart} bytes, ${bytes.length} were given`);
   const json = bytes.subarray(8, dataStart);
   const { path } = source;
   const scanner = new JsonScanner(json, { path, offset: 8, what: 'header', syntax: 'E_HEADER_JSON', utf8: 'E_HEADER_UTF8' });
   if (json[0] !== 0x7b) scanner.fail('E_HEADER_START', "the header does not begin with '{'");
-  const entries = new EntryReader(scanner);
+  const entries = new EntryReader(scanner, before);
   scanner.object((key, start) => entries.read(key, start));
   scanner.finish();
   const tensors = entries.table(dataStart, source);

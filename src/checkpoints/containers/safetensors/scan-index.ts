@@ -75,7 +75,14 @@ function scanWeightMap(scanner: JsonScanner): Omit<SafetensorsIndex, 'metadata'>
     shardOf.push(number);
     scanner.tensor = undefined;
   });
-  return { shards, names, shardOf: Int32Array.from(shardOf), entryOf: (name) => entries.get(name) ?? -1 };
+  // Most are asked for one after the other.
+  let next = 0;
+  const entryOf = (name: string): number => {
+    const entry = names[next] === name ? next : (entries.get(name) ?? -1);
+    next = entry + 1;
+    return entry;
+  };
+  return { shards, names, shardOf: Int32Array.from(shardOf), entryOf };
 }
 
 /**

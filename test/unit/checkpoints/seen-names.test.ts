@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { OpenCache } from '../../../src/checkpoints/containers/open-cache.ts';
+import { openCheckpoint } from '../../../src/checkpoints/open.ts';
+import { entry, fileBytes, folderOf, indexText } from '../../support/safetensors.ts';
+
+type Files = Readonly<Record<string, readonly string[]>>;
+
+/** A folder of files that hold these tensors, a byte each, with an index in an order of its own. */
+function saved(files: Files, indexed: readonly string[]): string {
+  const fileOf = Object.fromEntries(Object.entries(files).flatMap(([file, names]) => names.map((name) => [name, file])));
+  const contents = Object.entries(files).map(([file, names]) => {
+    const entries = names.map((name, i) => entry(name, 'U8', [1], i, i + 1)).join();
+    return [file, fileBytes(`{${entries}}`, new Uint8Array(names.length))];
+  });
+  return folderOf({
+    'model.safetensors.index.json': indexText(Object.fromEntries(indexed.map((name) => [name, fileOf[name]!]))),
+    ...Object.fromEntries(contents),
+  });
+}
+
+const CASES: readonly [what: string, files: Files, indexed: readonly string[]][] = [
+  ['in the order of the index', { s1: ['a', 'b', 'c'], s2: ['d', 'e'] }, ['a', 'b', 'c', 'd', 'e']],
+  ['in another order', { s1: ['c', 'a', 'b'], s2: ['e', 'd'] }, ['e', 'a', 'd', 'c', 'b']],
+  ['of which some are others', { s1: ['a', 'x', 'c'], s2: ['d', 'y', 'z'] }, ['a', 'x', 'c', 'z', 'd', 'y']],
+  ['that go on where another file of the index began', { s1: ['d', 'e'], s2: ['a', 'b', 'c'] }, ['a', 'b', 'c', 'd', 'e']],
+  ['more than there were', { s1: ['a', 'b', 'c', 'd', 'e', 'f'], s2: ['g'] }, ['a', 'b', 'c', 'd', 'e', 'f', 'g']],
+];
+
+test('names that follow one another as before, or do not, are found where they are', async () => {
+  const cache = new OpenCache();
+  for (const [, files, indexed] of [...CASES, ...CASES.toReversed()]) {
+    const { shards, locate } = await openCheckpoint(saved(files, indexed), { cache });
+    expect(Object.fromEntries(shards.map(({ name, tensors }) => [name, tensors.names]))).toEqual(files);
+    const places = Object.entries(files).flatMap(([, names], shard) => names.map((name, row) => [name, { shard, row }] as const));
+    for (const [name, place] of [...places, ...places.toReversed(), ...places]) expect(locate(name)).toEqual(place);
+    expect(locate('nowhere')).toBeUndefined();
+  }
+});
