@@ -100,6 +100,22 @@ describe.skipIf(reason !== null)('ranks of a step of Slurm', () => {
     expect(hiddenBeside(out)).toEqual([]);
   });
 
+  it('recompute a merge together, and all of them find what is wrong with it', async () => {
+    const { folder, inputs, out } = checkpoints();
+    expect((await run('average', ...inputs, '-o', out)).code).toBe(0);
+    const verify = ['-N3', '-n3', process.execPath, BIN, 'verify', 'out', '--full', '--json', '--rank-timeout', '2s'];
+    const good = await slurm.run('srun', verify, { cwd: folder });
+    expect(good).toMatchObject({ code: 0 });
+    expect(JSON.parse(good.stdout)).toMatchObject({ schema: 'ckpt-merge/verify', ok: true, recomputed: { fraction: 1 } });
+    const [file] = readdirSync(out).filter((name) => name.endsWith('.safetensors'));
+    const bytes = readFileSync(join(out, file!));
+    bytes[bytes.length - 300]! ^= 0x40;
+    writeFileSync(join(out, file!), bytes);
+    const wrong = await slurm.run('srun', verify, { cwd: folder });
+    expect(wrong.code).toBe(5);
+    expect(JSON.parse(wrong.stdout)).toMatchObject({ schema: 'ckpt-merge/error' });
+  });
+
   it('of a submitted job may die: they are started again, and the job is done', async () => {
     const { folder, out } = checkpoints();
     const { job, log } = await submitted(folder, { callMs: 1000, kill: { call: 1, ms: 20 } });

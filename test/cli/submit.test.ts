@@ -435,7 +435,7 @@ it('docs/clusters.md shows commands that are read', async () => {
     const read: string[] = [];
     await buildProgram('', 'merge', async (command) => void read.push(command)).parseAsync(words, { from: 'user' });
     expect(read, text).toEqual([words[0]]);
-    if (words[0] === 'submit') await readSubmitted(words.slice(words.indexOf('--') + 1), 1, 'merge');
+    if (words[0] === 'submit') await readSubmitted(words.slice(words.indexOf('--') + 1), 'merge');
   }
 });
 
@@ -457,7 +457,6 @@ describe('a command line that is no job', () => {
     ['a job in a job', ['submit', 'slurm', '--', 'submit', 'slurm', '--', ...MERGE], /submit needs no scheduler/],
     ['a plan', ['submit', 'slurm', '--', ...MERGE, '--dry-run'], /--dry-run needs no scheduler/],
     ['a sample', ['submit', 'slurm', '--', 'verify', 'run/checkpoint-100'], /verify without --full/],
-    ['a sample by many', ['submit', 'slurm', '--nodes', '8', '--', 'verify', 'run', '--full'], /verify is one process/],
     ['a rank', ['submit', 'slurm', '--', ...MERGE, '--ranks', '0/8'], /--ranks is for the job to say/],
     [
       'two conversions',

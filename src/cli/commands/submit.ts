@@ -52,7 +52,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   const { invocation } = context.terminal;
   if (!context.argv.includes('--')) throw withoutDashes(invocation);
   refuseOthers(scheduler, flags);
-  const submitted = await readSubmitted(words, flags.nodes ?? 1, invocation);
+  const submitted = await readSubmitted(words, invocation);
   return scheduler === 'slurm' ? submitToSlurm(context, submitted, flags) : printJob(context, submitted, flags);
 }
 

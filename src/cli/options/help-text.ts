@@ -61,7 +61,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
       'submit slurm --nodes 8 --then ./eval.sh --then-sbatch=--gres=gpu:1 -- run recipe.yaml',
     ],
     ['On Kubernetes', 'submit k8s --nodes 8 --image merge:1 --pvc runs:/data --print -- average run -o merged | kubectl apply -f -'],
-    ['Recompute every element of a merge', 'submit slurm -- verify merged --full'],
+    ['Recompute every element of a merge', 'submit slurm --nodes 8 -- verify merged --full'],
   ],
   ls: [
     ['What a run holds, and what of it is left out', 'ls run'],

@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
 import { MergeError } from '../../base/errors.ts';
 import { buildProgram } from '../options/program.ts';
-import { SHARED_COMMANDS } from '../terminal/rank-terminal.ts';
+import { isShared } from '../terminal/rank-terminal.ts';
 
 /** Those that make merges of their own one after the other, and start processes for them. */
 const SEARCHES: ReadonlySet<string> = new Set(['search', 'soup', 'forecast', 'watch']);
@@ -18,10 +18,10 @@ export interface SubmittedCommand {
 
 /**
  * Reads a command line as its own process would, so that what is wrong with it fails here and not in a queue.
- * @param words behind `--` @param nodes that it is to run on @param name as the user calls the program
+ * @param words behind `--` @param name as the user calls the program
  * @throws MergeError E_USAGE, E_OPTION, E_WEIGHTS of its options; E_USAGE for a command that is no job
  */
-export async function readSubmitted(words: readonly string[], nodes: number, name: string): Promise<SubmittedCommand> {
+export async function readSubmitted(words: readonly string[], name: string): Promise<SubmittedCommand> {
   let read: Omit<SubmittedCommand, 'words'> | null = null;
   const program = buildProgram('', name, async (command, args, options) => {
     read = { command, args, options };
@@ -35,7 +35,7 @@ export async function readSubmitted(words: readonly string[], nodes: number, nam
     throw notReadable(error, command, name);
   }
   const { options, args } = read!;
-  refuseUnfit(command, options as Readonly<Record<string, unknown>>, nodes, name);
+  refuseUnfit(words, options as Readonly<Record<string, unknown>>, name);
   const resumable = command !== 'verify' && !words.includes('--resume');
   return { command, args, options, words: resumable ? [...words, '--resume'] : words };
 }
@@ -46,19 +46,17 @@ function notReadable(error: CommanderError, command: string, name: string): Merg
   return new MergeError('E_USAGE', `the command to submit: ${message}`, { help: `See ${name} ${asksForHelp ? 'submit' : command} --help` });
 }
 
-function refuseUnfit(command: string, options: Readonly<Record<string, unknown>>, nodes: number, name: string): void {
+function refuseUnfit(words: readonly string[], options: Readonly<Record<string, unknown>>, name: string): void {
+  const [command = ''] = words;
   const refused = (message: string, help: string) => new MergeError('E_USAGE', message, { help });
   if (SEARCHES.has(command)) {
     throw refused(
       `${command} is one process, which makes a merge after the other, and is not shared among machines`,
-      'Submit the merges: average, run with a recipe of several outputs, convert, or verify --full.',
+      'Submit the merges: average, run with a recipe of several outputs, convert; or verify --full.',
     );
   }
-  if (command === 'verify') {
-    if (options.full !== true) throw refused('verify without --full is soon done', 'Add --full, or run it here.');
-    if (nodes > 1 && !SHARED_COMMANDS.has(command))
-      throw refused(`verify is one process, and ${nodes} nodes would each do all of it`, 'Leave --nodes out.');
-  } else if (!SHARED_COMMANDS.has(command)) {
+  if (command === 'verify' && options.full !== true) throw refused('verify without --full is soon done', 'Add --full, or run it here.');
+  if (!isShared(words)) {
     throw refused(
       `${command} needs no scheduler`,
       `Run it here: ${name} ${command}. What can be submitted: average, run, convert, verify --full.`,

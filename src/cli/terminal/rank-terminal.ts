@@ -2,7 +2,7 @@ import { launchedRank, type Rank } from '../../base/process/rank.ts';
 import type { Channel, Terminal } from './terminal.ts';
 
 /** Commands that several ranks carry out together. */
-export const SHARED_COMMANDS: ReadonlySet<string> = new Set(['average', 'run', 'convert']);
+const SHARED: ReadonlySet<string> = new Set(['average', 'run', 'convert']);
 
 /**
  * Which of several ranks carries out a command; null where it is one process's.
@@ -11,10 +11,14 @@ export const SHARED_COMMANDS: ReadonlySet<string> = new Set(['average', 'run', '
  * @throws MergeError E_OPTION
  */
 export function rankOfCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Rank | null {
-  const isShared = SHARED_COMMANDS.has(argv[0] ?? '') || (argv[0] === 'verify' && argv.includes('--full'));
-  if (!isShared || argv.includes('--help') || argv.includes('-h')) return null;
+  if (!isShared(argv) || argv.includes('--help') || argv.includes('-h')) return null;
   const given = argv.findLast((word, i) => word.startsWith('--ranks=') || argv[i - 1] === '--ranks');
   return launchedRank(env, given?.replace(/^--ranks=/, '') ?? 'auto');
+}
+
+/** Whether a command line is one that several ranks carry out together. @param argv as above */
+export function isShared(argv: readonly string[]): boolean {
+  return SHARED.has(argv[0] ?? '') || (argv[0] === 'verify' && argv.includes('--full'));
 }
 
 /** A terminal on which nothing appears. */
