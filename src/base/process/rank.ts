@@ -14,6 +14,11 @@ export interface Rank {
    * the kind.
    */
   readonly launch: string | null;
+  /**
+   * What the launcher calls the whole of the work, however often it is started in it; null where it has no
+   * name.
+   */
+  readonly job: string | null;
 }
 
 /** How a process finds out which rank it is: `auto` by its environment, `array` as a task of an array, `I/N`. */
@@ -39,6 +44,8 @@ interface Launcher {
   readonly byHand?: true;
   /** Variables that together name the start; those that are not there say nothing. */
   readonly launch: readonly string[];
+  /** The variable that names the job. */
+  readonly job?: string;
 }
 
 /**
@@ -50,12 +57,13 @@ interface Launcher {
 const LAUNCHERS: readonly Launcher[] = [
   {
     ...{ name: 'MERGE_RANK', single: 'MERGE_WORLD_SIZE=1' },
-    ...{ rank: 'MERGE_RANK', size: 'MERGE_WORLD_SIZE', byHand: true, launch: ['MERGE_LAUNCH'] },
+    ...{ rank: 'MERGE_RANK', size: 'MERGE_WORLD_SIZE', byHand: true, launch: ['MERGE_LAUNCH'], job: 'MERGE_LAUNCH' },
   },
   {
     ...{ name: 'torchrun', single: 'torchrun --nproc-per-node 1 --nnodes 1' },
     ...{ rank: 'RANK', size: 'WORLD_SIZE', with: ['TORCHELASTIC_RUN_ID'] },
     launch: ['TORCHELASTIC_RUN_ID', 'TORCHELASTIC_RESTART_COUNT', 'MASTER_ADDR', 'MASTER_PORT'],
+    // Its name of a run is `none` where nobody gave one, and others may listen at the same port later.
   },
   {
     ...{ name: 'mpirun', single: 'mpirun -n 1' },
@@ -66,10 +74,11 @@ const LAUNCHERS: readonly Launcher[] = [
     ...{ name: 'srun', single: 'srun -n1' },
     ...{ rank: 'SLURM_PROCID', size: 'SLURM_STEP_NUM_TASKS' },
     launch: ['SLURM_JOB_ID', 'SLURM_STEP_ID', 'SLURM_RESTART_COUNT'],
+    job: 'SLURM_JOB_ID',
   },
   {
     ...{ name: 'an Indexed Job', single: 'MERGE_WORLD_SIZE=1' },
-    ...{ rank: 'JOB_COMPLETION_INDEX', size: 'MERGE_WORLD_SIZE', launch: ['MERGE_LAUNCH'] },
+    ...{ rank: 'JOB_COMPLETION_INDEX', size: 'MERGE_WORLD_SIZE', launch: ['MERGE_LAUNCH'], job: 'MERGE_LAUNCH' },
   },
 ];
 
@@ -92,21 +101,29 @@ export function launchedRank(env: Environment, choice: RanksChoice = 'auto'): Ra
   const name = optionName('ranks');
   const given = /^(\d{1,9})\/(\d{1,9})$/.exec(choice);
   if (given !== null) {
-    return checked({ launcher: `${name} ${choice}`, single: `${name} off`, launch: null }, given[1], given[2], `${name} ${choice}`);
+    return checked(
+      { launcher: `${name} ${choice}`, single: `${name} off`, launch: null, job: null },
+      given[1],
+      given[2],
+      `${name} ${choice}`,
+    );
   }
   if (choice !== 'auto') {
     throw new MergeError('E_OPTION', `${name} must be ${RANKS_WORDS.join(', ')} or a rank and their number as 0/8, not ${choice}`, {
       help: `Ranks count from 0: the last of eight is ${name} 7/8.`,
     });
   }
-  for (const { name: launcher, single, rank, size, with: needed = [], byHand, launch } of LAUNCHERS) {
+  for (const { name: launcher, single, rank, size, with: needed = [], byHand, launch, job } of LAUNCHERS) {
     if (needed.some((variable) => env[variable] === undefined)) continue;
     if (byHand && env[rank] !== undefined && env[size] === undefined) {
       throw new MergeError('E_OPTION', `${rank} is ${env[rank]}, and ${size} is not set`, { help: `Set ${size} to the number of ranks.` });
     }
     if (env[rank] === undefined || env[size] === undefined) continue;
     const named = launch.flatMap((variable) => env[variable] ?? []);
-    const about = { launcher: shown(launcher, env), single, launch: named.length === 0 ? null : `${launcher} ${named.join('.')}` };
+    const about = {
+      ...{ launcher: shown(launcher, env), single, launch: named.length === 0 ? null : `${launcher} ${named.join('.')}` },
+      job: job === undefined || env[job] === undefined ? null : `${launcher} ${env[job]}`,
+    };
     return checked(about, env[rank], env[size], `${rank} is ${env[rank]} and ${size} is ${env[size]}`);
   }
   return null;
@@ -128,10 +145,11 @@ function ofArray(env: Environment): Rank | null {
   const rank = (id - (least ?? 0)) / (step || 1);
   const job = env.SLURM_ARRAY_JOB_ID ?? null;
   const about = { launcher: `a job array${job === null ? '' : ` (job ${job})`}`, single: 'sbatch without an array' };
-  return checked({ ...about, launch: job === null ? null : `array ${job}` }, String(rank), String(count), `the array's task is ${rank}`);
+  const named = job === null ? null : `array ${job}`;
+  return checked({ ...about, launch: named, job: named }, String(rank), String(count), `the array's task is ${rank}`);
 }
 
-function checked(about: Pick<Rank, 'launcher' | 'single' | 'launch'>, rankText = '', sizeText = '', said: string): Rank | null {
+function checked(about: Omit<Rank, 'rank' | 'size'>, rankText = '', sizeText = '', said: string): Rank | null {
   const [rank, size] = [whole(rankText), whole(sizeText)];
   if (rank === null || size === null || size < 1 || size > MOST_RANKS || rank >= size) {
     throw new MergeError('E_OPTION', `${said}: that is no rank of a number of ranks`, {

@@ -361,7 +361,7 @@ class MergeRun {
       const { seconds, bytesRead } = all ?? this.#totals;
       const timings = {
         ...{ seconds, bytesRead, bytesWritten: outputs[k]!.bytes },
-        ...(all !== undefined && { ranks: all.ranks, hosts: all.hosts }),
+        ...(all !== undefined && { ranks: all.ranks, hosts: all.hosts, job: all.job }),
       };
       const rounding = this.#rounding.figures(k);
       await publishOutput(

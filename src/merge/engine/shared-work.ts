@@ -9,6 +9,7 @@ export interface SharedTotals {
   readonly seconds: number;
   readonly ranks: number;
   readonly hosts: number;
+  readonly job: string | undefined;
 }
 
 /** What of a run's progress the other ranks are told. */

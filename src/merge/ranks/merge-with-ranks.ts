@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { PLAN_RECORD, type Sign, signOf } from '../../base/board/board.ts';
 import { FolderBoard } from '../../base/board/folder-board.ts';
 import { Backoff, Dropped, Presence } from '../../base/board/presence.ts';
@@ -120,6 +121,11 @@ class RanksMerge {
     });
   }
 
+  get #job(): string | undefined {
+    const { job = null } = this.#rank ?? {};
+    return job === null ? undefined : createHash('sha256').update(job).digest('hex').slice(0, 12);
+  }
+
   /**
    * Outputs that this very command has made, in this start of it or before; null where one of them is not
    * there as it was published, or cannot be told.
@@ -131,6 +137,8 @@ class RanksMerge {
       if (PLACEHOLDER.test(path)) return null;
       const record = await readProvenance(path).catch(() => null);
       if (record?.request !== requestDigest(recipe, path)) return null;
+      // Of another job it may be that the run has grown since, or that its checkpoints are others: the plan says.
+      if (this.#job !== undefined && record.timings?.job !== this.#job) return null;
       for (const { name, bytes } of [...record.files, ...(record.sideFiles ?? [])]) {
         const file = `${path}/${name}`;
         const size = await storeOf(file)
@@ -299,6 +307,7 @@ class RanksMerge {
       seconds: Math.max(...all.map(({ seconds }) => seconds)),
       ranks: all.length,
       hosts: new Set(all.map(({ host }) => host)).size,
+      job: this.#job,
     };
   }
 
@@ -404,7 +413,9 @@ class RanksMerge {
     }
     await presence.look().catch(() => {});
     if (presence.atWork().length > 0) return 'kept';
-    return isUseless === true || publications.every(({ finished }) => finished.size === 0) ? 'removed' : 'kept';
+    return isUseless === true || this.#options.keep === false || publications.every(({ finished }) => finished.size === 0)
+      ? 'removed'
+      : 'kept';
   }
 }
 

@@ -81,7 +81,7 @@ const provenanceSchema: z.ZodType<Provenance> = object({
   warnings: list(warning),
   timings: object({
     ...{ seconds: number, bytesRead: count, bytesWritten: count },
-    ...{ ranks: count.optional(), hosts: count.optional() },
+    ...{ ranks: count.optional(), hosts: count.optional(), job: text.optional() },
   }).nullable(),
 });
 

@@ -99,6 +99,8 @@ export interface ProvenanceTimings {
   /** Processes that made it together, and the machines that they ran on; absent of one process. */
   readonly ranks?: number | undefined;
   readonly hosts?: number | undefined;
+  /** 12 hexadecimal digits of a digest of what their launcher calls the job; absent where it has no name for it. */
+  readonly job?: string | undefined;
 }
 
 /** How a merge came to be: `merge_provenance.json`. Holds no absolute path and no user name. */

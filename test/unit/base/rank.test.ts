@@ -38,6 +38,15 @@ it.each([
   expect(rank === null ? null : [rank.launcher, rank.rank, rank.size, rank.launch]).toEqual(wanted);
 });
 
+it.each([
+  ['srun', { ...STEP, SLURM_RESTART_COUNT: '1' }, 'srun 12'],
+  ['variables of our own', { MERGE_RANK: '0', MERGE_WORLD_SIZE: '2', MERGE_LAUNCH: 'nightly' }, 'MERGE_RANK nightly'],
+  ['torchrun, whose name of a run is often none', TORCHRUN, null],
+  ['Hydra', { PMI_RANK: '0', PMI_SIZE: '2' }, null],
+] as const)('the job of %s, however often it is started', (_, env, job) => {
+  expect(launchedRank(env)?.job).toBe(job);
+});
+
 describe('what is no rank of a number of ranks is refused with what says so', () => {
   it.each([
     ['0/0', {}, '0/0'],
