@@ -56,7 +56,8 @@ export async function main(argv: readonly string[], terminal: Terminal = createT
     const text = errorText(failure, terminal.err.colors, asked.has('--debug'));
     if (rank !== null && rank.rank > 0) {
       // What another rank failed with is said once, by the first.
-      if (failure.details.rank === undefined) terminal.err.write(asRank(text, rank));
+      const own = failure.code === 'E_INTERRUPTED' ? errorText({ ...failure, help: '' }, terminal.err.colors, false) : text;
+      if (failure.details.rank === undefined) terminal.err.write(asRank(own, rank));
       return failure.exitCode;
     }
     terminal.err.write(text);

@@ -84,7 +84,8 @@ export class MergeTotals {
     return {
       type: 'progress',
       phase,
-      bytesRead: done.bytesRead,
+      // What was read twice, or by ranks of an earlier start, is no more than there is to read.
+      bytesRead: Math.min(done.bytesRead, this.#plan.bytesRead),
       bytesWritten,
       bytesReadTotal: this.#plan.bytesRead,
       bytesWrittenTotal: this.#plan.bytesWritten,

@@ -258,7 +258,7 @@ class RanksMerge {
           const { done, value } = await events.next();
           if (done) {
             work.isDone = true;
-            return value;
+            return await asRecorded(value);
           }
           for (const warning of this.#warnings.splice(0)) yield { type: 'warning', warning };
           if (!alone && this.#isAlone(work, began)) {
@@ -430,6 +430,14 @@ async function isLeftBehind(presence: Presence): Promise<boolean> {
     if (presence.atWork().length === 0) return !(await presence.board.gone());
     await backoff.pause(undefined);
   }
+}
+
+/** A result with what the record says that all ranks did: this one may not have met all of them. */
+async function asRecorded(result: MergeResult): Promise<MergeResult> {
+  const [first] = result.outputs;
+  const record = first === undefined ? null : await readProvenance(first.path).catch(() => null);
+  const { ranks, hosts, bytesRead } = record?.timings ?? {};
+  return ranks === undefined || bytesRead === undefined ? result : { ...result, bytesRead, ranks, hosts };
 }
 
 /** What a rank holds. */
