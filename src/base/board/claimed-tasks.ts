@@ -67,7 +67,7 @@ export class ClaimedTasks {
       await settle();
       this.#start.signal?.throwIfAborted();
       this.#presence.check();
-      await this.#presence.lookAgain(Math.min(LIST_MS, this.#presence.timeout / 5));
+      await this.#presence.wait();
       const state = await this.#list.read();
       if (state === 'over') return;
       const next = state === 'held' ? null : await this.#next();

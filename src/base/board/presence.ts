@@ -9,6 +9,10 @@ const SHORTEST_MS = 20;
 /** How often a wait looks, at first and at last. */
 const FIRST_POLL_MS = 20;
 const LAST_POLL_MS = 250;
+/** How soon after its first sign a rank gives the second, which says that the first was no old one. */
+const SECOND_BEAT_MS = 100;
+/** How often a rank looks that has nothing else to do: so long for each of the others, at least {@link LAST_POLL_MS}. */
+const LOOK_EACH_MS = 5;
 /** How often a rank at work looks at the others' signs: on a large board that is many files. */
 const LOOK_MS = 5000;
 /**
@@ -65,15 +69,27 @@ export class Presence {
       // The same start, and so a failure of this very work; else somebody mended it and began again.
       if (sign?.state === 'failed' && (launch === null || sign.launch !== launch)) this.#earlier.add(id);
     }
+    setTimeout(() => void this.#soon(), SECOND_BEAT_MS).unref();
     const every = Math.max(SHORTEST_MS, Math.min(BEAT_MS, this.timeout / BEATS_IN_TIMEOUT));
-    this.#timer = setInterval(() => {
-      // On a slow file system one may take longer than the time between two.
-      this.#beating ??= this.#tick()
-        .catch(() => {})
-        .finally(() => {
-          this.#beating = null;
-        });
-    }, every).unref();
+    this.#timer = setInterval(() => void this.#soon(), every).unref();
+  }
+
+  /** Gives a sign of life; on a slow file system one may take longer than the time between two. Never throws. */
+  #soon(): Promise<void> {
+    this.#beating ??= this.#tick()
+      .catch(() => {})
+      .finally(() => {
+        this.#beating = null;
+      });
+    return this.#beating;
+  }
+
+  /** For who waits: says that this process is here, and looks at the others as often as there are few of them. */
+  async wait(): Promise<void> {
+    const each = LOOK_EACH_MS * this.sightings.all().size;
+    const pause = Math.min(Math.max(LAST_POLL_MS, each), this.timeout / BEATS_IN_TIMEOUT);
+    if (performance.now() - this.#lastBeat >= pause) await this.#soon();
+    await this.lookAgain(pause);
   }
 
   async #tick(): Promise<void> {
