@@ -164,6 +164,7 @@ export const ERROR_CODES = {
   E_SAMPLER: { exit: 1, title: 'The command given with --sampler-cmd broke its protocol, gave no answer in time, or ended', help: 'It answers each {"ask":1} with one line, {"params":{…}} or {"stop":true}, and prints everything else on stderr; see docs/search.md.' },
   E_STALE_WEIGHTS: { exit: 1, title: 'The server given with --eval-server answers with the weights of the model before', help: 'Scores of this server are of another model than they say. Restart it, and try POST /update_weights_from_disk by hand; an evaluator that loads {model} itself cannot go stale.' },
   E_SCHEDULER: { exit: 1, title: 'The scheduler took no job, or could not be asked', help: 'See what it said; `merge submit … --print` shows the script, to be submitted by hand.' },
+  E_LAUNCHER: { exit: 1, title: 'The command given with --launcher failed, or started no rank of the merge', help: 'See what it said, and try it by hand: the same words before `hostname` must print the names of the machines.' },
   E_INTERRUPTED: { exit: 130, title: 'A signal ended the work', help: 'Run the command again; with --resume where the message offers it.' },
   E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },
 } as const satisfies Record<string, CodeRow>;
@@ -228,6 +229,7 @@ export const WARNING_CODES = {
   W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input, or is narrower than the one that most members have.',
   W_OUTSIDE_RECIPE: 'A recipe file names outputs outside the folder that it lies in, and not beside that.',
   W_LONE_RANK: 'A rank of several has met no other one for half a minute.',
+  W_LAUNCHER: 'Of the ranks that --launcher was to start some ended early, or there was one alone; the others made the merge.',
   W_RANKS_GO_ON: 'Ranks go on with a merge that was begun before, whose members were chosen then.',
   W_MADE_BEFORE: 'The output is there and was made by this very command; the run may have grown since.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',

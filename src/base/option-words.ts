@@ -13,7 +13,7 @@ const ON_COMMAND_LINE: Readonly<Record<string, string>> = {
 };
 
 /** Who reads what this process says; options have another spelling for each of them. */
-type Reader = 'library' | 'command line' | 'recipe';
+export type Reader = 'library' | 'command line' | 'recipe';
 
 let reader: Reader = 'library';
 let beside: ReadonlySet<string> = new Set();
@@ -26,6 +26,11 @@ let beside: ReadonlySet<string> = new Set();
 export function speakTo(who: Reader, options: readonly string[] = []): void {
   reader = who;
   beside = new Set(options);
+}
+
+/** Who reads what this process says, as {@link speakTo} takes it: for a process that speaks in its place. */
+export function spokenTo(): { readonly who: Reader; readonly options: readonly string[] } {
+  return { who: reader, options: [...beside] };
 }
 
 /** What `work` says, in the words of another reader: of what is written in a recipe, whoever has it read. */

@@ -6,6 +6,7 @@ import { speakTo } from '../base/option-words.ts';
 import type { Rank } from '../base/process/rank.ts';
 import { shellQuote } from '../base/process/shell-quote.ts';
 import { version } from '../base/version.ts';
+import { RANK_COMMAND } from '../merge/launch/rank-command.ts';
 import { asFailure, errorDocument, errorText, type Failure } from '../render/error-text.ts';
 import { buildProgram, styleHelp } from './options/program.ts';
 import { withoutDashes } from './options/submit-options.ts';
@@ -47,6 +48,8 @@ const OUTPUT_LOST = 'A file that the command was to make is there all the same; 
  * @param argv the words after the program's name
  */
 export async function main(argv: readonly string[], terminal: Terminal = createTerminal(process)): Promise<number> {
+  // Processes that --launcher starts: nobody types that.
+  if (argv[0] === RANK_COMMAND) return (await import('./launched.ts')).runLaunched(argv.slice(1), terminal);
   speakTo('command line');
   const asked = new Set(argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length));
   let rank: Rank | null = null;

@@ -1,20 +1,23 @@
 import { dirname } from 'node:path';
-import { MergeError, type Warning } from '../base/errors.ts';
+import { MergeError } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
 import { MOST } from '../base/limits.ts';
+import { commandWords } from '../base/machine/command-words.ts';
 import { optionName } from '../base/option-words.ts';
-import { launchedRank } from '../base/process/rank.ts';
+import { launchedRank, type Rank } from '../base/process/rank.ts';
 import { readRecipe } from '../recipe/file/read.ts';
 import { checkGiven, OF_MACHINE, OF_RECIPE, type Taken } from '../recipe/given.ts';
 import { type OutsidePath, pathsOutside } from '../recipe/outside.ts';
 import type { Recipe } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
 import { type ExecuteOptions, executePlan } from './engine/execute.ts';
+import { launchEvents } from './launch/launch.ts';
 import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
+import { withOutside } from './plan/outside.ts';
 import type { Plan, PlanRequest } from './plan/types.ts';
-import { isBegunByRanks, mergeWithRanks } from './ranks/merge-with-ranks.ts';
+import { isBegunByRanks, mergeWithRanks, type Planner, planForRanks, RANK_TIMEOUT, type RankOptions } from './ranks/merge-with-ranks.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
 export interface MachineOptions extends Omit<ExecuteOptions, 'signal' | 'share'> {
@@ -23,6 +26,12 @@ export interface MachineOptions extends Omit<ExecuteOptions, 'signal' | 'share'>
    * by the variables of the launcher (default), `off`, `array` as a task of a job array, or `I/N`.
    */
   readonly ranks?: string | undefined;
+  /**
+   * Command, a text or its words, before which a program is started several times, on other machines if it so
+   * does: `srun -N 8`. What it starts makes the merge together, as ranks, and this process waits, tells of their
+   * progress, and ends them where it is aborted.
+   */
+  readonly launcher?: string | readonly string[] | undefined;
   /** Seconds without a sign of life after which others take over the work of a rank; default 60. */
   readonly rankTimeout?: number | undefined;
   /** Bound of native buffers in bytes; default 256 MiB. */
@@ -50,9 +59,6 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: MergeEvent) => void) | undefined;
 }
-
-/** Seconds without a sign of life: clients of Lustre stall for half a minute. */
-export const RANK_TIMEOUT = 60;
 
 /** What stands beside a recipe. */
 const OF_RUN = { ...OF_MACHINE, onProgress: { kind: 'function' } } as const satisfies Taken<Omit<MachineOptions & RunOptions, 'signal'>>;
@@ -96,12 +102,13 @@ async function planResolved(
   // Whoever planned it first has said all that there is to say.
   const plan = request.adopted === undefined ? await withMemberWarnings(built, signal) : built;
   if (strict) refuseUnsound(plan.warnings);
-  return outside.length === 0 ? plan : withOutside(plan, outside);
+  return withOutside(plan, outside);
 }
 
 /** @throws MergeError E_OPTION for numbers out of their range */
 function checkMachine(options: MachineOptions): void {
-  const { memory, threads, ioDepth, maxRead, unitBytes, rankTimeout } = options;
+  const { memory, threads, ioDepth, maxRead, unitBytes, rankTimeout, launcher } = options;
+  if (launcher !== undefined) commandWords(launcher, 'launcher');
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
     throw new MergeError('E_OPTION', `${optionName('threads')} must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
   }
@@ -128,18 +135,6 @@ function checkRequest(recipe: Recipe | string, { signal, ...options }: MachineOp
   if (typeof recipe !== 'string') checkGiven('runRecipe', recipe, OF_RECIPE);
 }
 
-/**
- * Inputs elsewhere are the rule, and so is an output beside the recipe's folder; others are worth a warning.
- */
-function withOutside(plan: Plan, outside: readonly OutsidePath[]): Plan {
-  const outputs = outside.flatMap(({ what, path, beside }) => (what === 'outputs' && beside === undefined ? [path] : []));
-  const warning: Warning = {
-    code: 'W_OUTSIDE_RECIPE',
-    message: `the recipe writes outside the folder that it lies in: ${outputs.slice(0, 3).join(', ')}${outputs.length > 3 ? ` and ${outputs.length - 3} more` : ''}`,
-  };
-  return { ...plan, outside, warnings: outputs.length === 0 ? plan.warnings : [...plan.warnings, warning] };
-}
-
 /** {@link runRecipe} as a stream of typed events. Ending the iteration early ends the merge. */
 export async function* recipeEvents(
   recipe: Recipe | string,
@@ -147,17 +142,50 @@ export async function* recipeEvents(
 ): AsyncGenerator<MergeEvent, MergeResult> {
   checkRequest(recipe, options);
   const rank = launchedRank(process.env, options.ranks);
+  if (options.launcher !== undefined) refuseRankToLaunch(rank, options);
   const asked = await askedFor(recipe, options);
+  if (options.launcher !== undefined) return yield* launched(asked, options);
   const isShared = rank !== null || (options.ranks !== 'off' && (await isBegunByRanks(asked.recipe)));
   if (!isShared) return yield* executePlan(await planRecipe(asked.recipe, { ...options, outside: asked.outside }), options);
-  const { signal, rankTimeout = RANK_TIMEOUT } = options;
   checkMachine(options);
-  const planner = {
+  return yield* mergeWithRanks(plannerOf(asked, options), asRank(options), rank);
+}
+
+type RecipeOptions = MachineOptions & Pick<RunOptions, 'signal'>;
+
+function plannerOf(asked: Asked, options: RecipeOptions): Planner {
+  return {
     recipe: asked.recipe,
-    resolve: () => resolveRecipe(asked.recipe, signal),
+    resolve: () => resolveRecipe(asked.recipe, options.signal),
     build: (request: PlanRequest) => planResolved(request, asked, options),
   };
-  return yield* mergeWithRanks(planner, { ...options, rankTimeout: 1000 * rankTimeout }, rank);
+}
+
+function asRank(options: RecipeOptions): RankOptions {
+  return { ...options, rankTimeout: 1000 * (options.rankTimeout ?? RANK_TIMEOUT) };
+}
+
+/** A merge by ranks that are started for it. */
+async function* launched(asked: Asked, options: RecipeOptions): AsyncGenerator<MergeEvent, MergeResult> {
+  checkMachine(options);
+  const words = commandWords(options.launcher!, 'launcher');
+  const planned = await planForRanks(plannerOf(asked, options), asRank(options));
+  if (!('plan' in planned)) return yield* planned;
+  return yield* launchEvents({ ...planned, asked: asked.recipe, outside: asked.outside }, words, options);
+}
+
+/** @throws MergeError E_USAGE where a process that is to start ranks is one of several itself */
+function refuseRankToLaunch(rank: Rank | null, { ranks }: MachineOptions): void {
+  const [launcher, other] = [optionName('launcher'), optionName('ranks')];
+  if (ranks !== undefined && ranks !== 'auto') {
+    throw new MergeError('E_USAGE', `${launcher} starts the ranks of a merge, and ${other} ${ranks} says which one this process is`, {
+      help: `Leave out ${other}.`,
+    });
+  }
+  if (rank === null) return;
+  throw new MergeError('E_USAGE', `${launcher} is for one process, and this is rank ${rank.rank} of ${rank.size} (${rank.launcher})`, {
+    help: `Leave out ${launcher}: the ranks make the merge together. Or start one process alone: ${rank.single}.`,
+  });
 }
 
 /**

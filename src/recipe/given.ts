@@ -1,7 +1,7 @@
 import { didYouMean } from '../base/did-you-mean.ts';
 import { optionName } from '../base/option-words.ts';
 import { type Problem, refuse } from '../base/problems.ts';
-import { MACHINE, type Option, OUTPUT, POLICY, PUBLICATION, RANKS, RECIPE, SELECT, TRUST } from './options.ts';
+import { LAUNCH, MACHINE, type Option, OUTPUT, POLICY, PUBLICATION, RANKS, RECIPE, SELECT, TRUST } from './options.ts';
 
 /** What a value of the library is, where no table of options says it. */
 type Shape =
@@ -36,6 +36,7 @@ export const OF_MACHINE = {
   ...TRUST,
   ...PUBLICATION,
   ...RANKS,
+  ...LAUNCH,
   keep: { kind: 'flag' },
   unitBytes: { kind: 'bytes' },
   sync: { kind: 'flag' },

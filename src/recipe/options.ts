@@ -297,6 +297,16 @@ export const PUBLICATION = {
   resume: { kind: 'flag', help: 'go on with what an interrupted run of the same merge left' },
 } as const satisfies Readonly<Record<string, Option>>;
 
+/** How a process that makes merges has them made on other machines. */
+export const LAUNCH = {
+  launcher: {
+    kind: 'words',
+    value: 'command',
+    default: 'this process makes the merge',
+    help: "command that starts several processes, which make each merge together: 'srun -N 8', 'mpirun -n 8 --hostfile FILE'",
+  },
+} as const satisfies Readonly<Record<string, Option>>;
+
 /** Several processes that were started with one command, and make its merge together. */
 export const RANKS = {
   ranks: {

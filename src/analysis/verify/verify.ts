@@ -7,7 +7,7 @@ import { openCheckpoint } from '../../checkpoints/open.ts';
 import { recordBeside } from '../../checkpoints/our-files.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { loadBinding } from '../../merge/native/load.ts';
-import { RANK_TIMEOUT } from '../../merge/run.ts';
+import { RANK_TIMEOUT } from '../../merge/ranks/merge-with-ranks.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
 import { checkGiven, checkPathGiven, type Taken } from '../../recipe/given.ts';
 import { RANKS } from '../../recipe/options.ts';

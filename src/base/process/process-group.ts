@@ -13,6 +13,14 @@ const DRAIN_MS = 500;
 /** Exit code of what could not be started, as a shell has it. */
 const NOT_STARTED = 127;
 
+/** Leaders of the groups that {@link runInGroup} has not seen the end of. */
+const running = new Set<number>();
+
+/** Kills all that {@link runInGroup} started, for a process that is going to die at once. */
+export function killGroups(): void {
+  for (const leader of running) signalGroup(leader, 'SIGKILL');
+}
+
 export interface GroupOptions {
   /** Added to this process's environment. */
   readonly env: Readonly<Record<string, string>>;
@@ -69,6 +77,7 @@ export async function runInGroup(command: string | readonly string[], options: G
     // Some reasons come so (a command longer than the system takes), the others as an event.
     return { code: failed(error), endLeftovers: async () => {} };
   }
+  if (child.pid !== undefined) running.add(child.pid);
   let chunks = 0;
   const hand = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
     chunks++;
@@ -84,6 +93,7 @@ export async function runInGroup(command: string | readonly string[], options: G
   const endLeftovers = async (): Promise<void> => {
     if (child.pid === undefined) return;
     await endGroup(child.pid);
+    running.delete(child.pid);
     // A process that made a session of its own may hold them for ever.
     child.stdout?.destroy();
     child.stderr?.destroy();
@@ -100,6 +110,7 @@ export async function runInGroup(command: string | readonly string[], options: G
     signal.throwIfAborted();
     return { code, endLeftovers };
   } finally {
+    if (child.pid !== undefined) running.delete(child.pid);
     signal.removeEventListener('abort', stop);
   }
 }

@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { speakTo } from '../../base/option-words.ts';
 import { type MachineOptions, planRecipe, type Recipe, readRecipe, runRecipe } from '../../index.ts';
-import { MACHINE, PUBLICATION, TRUST } from '../../recipe/options.ts';
+import { LAUNCH, MACHINE, PUBLICATION, RANKS, TRUST } from '../../recipe/options.ts';
 import { pathsOutside } from '../../recipe/outside.ts';
 import { parameterLabel } from '../../recipe/schedule/parameters.ts';
 import type { Context } from '../terminal/context.ts';
@@ -12,7 +12,7 @@ import { type ReportFlags, reportMerge, showPlan } from './average.ts';
  * Options that stand on the command line, whatever the recipe: its keys are the others, and have no dashes.
  */
 export const BESIDE_RECIPES: readonly string[] = [
-  ...Object.keys({ ...MACHINE, ...TRUST, ...PUBLICATION }).map(parameterLabel),
+  ...Object.keys({ ...MACHINE, ...TRUST, ...PUBLICATION, ...RANKS, ...LAUNCH }).map(parameterLabel),
   ...['output', 'shard-size', 'dry-run', 'no-keep', 'json', 'quiet', 'progress', 'debug', 'help'],
 ];
 

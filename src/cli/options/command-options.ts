@@ -77,7 +77,7 @@ function addWeightOptions(command: Command): Command {
 /** How a merge is carried out and reported, whatever is merged. */
 export function addExecutionOptions(command: Command): Command {
   addOptions(command.optionsGroup('Checks:'), ['strict', 'failNonfinite', 'followLinks']);
-  addOptions(command.optionsGroup('Several machines:'), ['ranks', 'rankTimeout']);
+  addOptions(command.optionsGroup('Several machines:'), ['ranks', 'rankTimeout', 'launcher']);
   return addOptions(command.optionsGroup('Machine:'), MACHINE)
     .optionsGroup('Interruption:')
     .addOption(mergeOption('resume'))
@@ -105,7 +105,7 @@ export function addWatch(command: Command): Command {
     'allowMixedDtypes',
   ]);
   command.addOption(mergeOption('failNonfinite', { help: 'leave out checkpoints that hold NaN or infinity' }));
-  return addOptions(command, ['strict', 'followLinks', ...MACHINE])
+  return addOptions(command, ['strict', 'followLinks', 'launcher', ...MACHINE])
     .optionsGroup('Reporting:')
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the paths of the merges'))
@@ -183,7 +183,7 @@ function addStudiedMerges(command: Command): Command {
     'failNonfinite',
     'followLinks',
   ]);
-  return addOptions(command, MACHINE)
+  return addOptions(command, ['launcher', ...MACHINE])
     .optionsGroup('Reporting:')
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the path of the result'))

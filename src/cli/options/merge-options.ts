@@ -3,7 +3,7 @@ import { parseByteRate, parseByteSize } from '../../base/byte-size.ts';
 import { MOST } from '../../base/limits.ts';
 import { keysOf } from '../../base/pick.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
-import { MACHINE, type Option, OUTPUT, PUBLICATION, RANKS, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
+import { LAUNCH, MACHINE, type Option, OUTPUT, PUBLICATION, RANKS, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
 import { parsePolicy, parseRouterUse } from '../../recipe/policy/parse.ts';
 import { METHODS, takersOf } from '../../recipe/schedule/methods.ts';
 import {
@@ -32,7 +32,7 @@ import {
 /**
  * Options of merges by their names in the library; one name is one option, wherever it stands in a recipe.
  */
-const TABLE = { ...SELECT, ...OUTPUT, ...RECIPE, ...MACHINE, ...TRUST, ...PUBLICATION, ...RANKS };
+const TABLE = { ...SELECT, ...OUTPUT, ...RECIPE, ...MACHINE, ...TRUST, ...PUBLICATION, ...RANKS, ...LAUNCH };
 type OptionName = keyof typeof TABLE;
 
 /**

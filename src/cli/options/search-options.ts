@@ -45,7 +45,13 @@ export function addEvaluationOptions(command: Command, { optional = false, of = 
     .addOption(
       valueOption('--parallel <n>', 'evaluations at a time, of merges made in one read (default: 1)', wholeNumber(1, MOST.parallel)),
     )
-    .addOption(valueOption('--work <path>', 'folder for the merges until they are scored (default: in memory where they fit)', parsePath))
+    .addOption(
+      valueOption(
+        '--work <path>',
+        'folder for the merges until they are scored (default: in memory where they fit; with --launcher in the folder of the trials)',
+        parsePath,
+      ),
+    )
     .addOption(flag('--keep', 'leave the merges there'));
 }
 

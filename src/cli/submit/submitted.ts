@@ -52,7 +52,7 @@ function refuseUnfit(words: readonly string[], options: Readonly<Record<string, 
   if (SEARCHES.has(command)) {
     throw refused(
       `${command} is one process, which makes a merge after the other, and is not shared among machines`,
-      'Submit the merges: average, run with a recipe of several outputs, convert; or verify --full.',
+      `Run it in a job of your own, where it starts the ranks of each merge: ${name} ${command} … --launcher 'srun -N 8'. Or submit the merges: average, run with a recipe of several outputs, convert; or verify --full.`,
     );
   }
   if (command === 'verify' && options.full !== true) throw refused('verify without --full is soon done', 'Add --full, or run it here.');
@@ -62,6 +62,8 @@ function refuseUnfit(words: readonly string[], options: Readonly<Record<string, 
       `Run it here: ${name} ${command}. What can be submitted: average, run, convert, verify --full.`,
     );
   }
+  if (options.launcher !== undefined)
+    throw refused('--launcher starts the ranks of a merge from here, and the job starts them itself', 'Leave it out.');
   if (options.dryRun === true) throw refused('--dry-run needs no scheduler', `Run it here: ${name} ${command}.`);
   if (options.ranks !== undefined && options.ranks !== 'auto')
     throw refused('--ranks is for the job to say', 'Leave it out: --nodes says how many there are.');

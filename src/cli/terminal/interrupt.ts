@@ -1,3 +1,4 @@
+import { killGroups } from '../../base/process/process-group.ts';
 import type { Terminal } from './terminal.ts';
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -29,8 +30,8 @@ let releaseLast = (): void => {};
 
 /**
  * Runs work that the first SIGINT, SIGTERM or SIGHUP aborts, with the signal's name as the reason, and waits
- * for its cleanup. The second signal takes its default course and ends the process at once: a read that is
- * stuck in the kernel cannot be waited for. Signals that come when the work is done change nothing.
+ * for its cleanup. The second signal takes its default course and ends the process at once, and what it
+ * started: a read that is stuck in the kernel cannot be waited for. Signals that come when the work is done change nothing.
  * @param kept outputs that can be resumed, filled by the work before it ends
  * @throws Interrupted when the work ended because of the signal; any other error of the work as it is.
  */
@@ -47,6 +48,7 @@ export async function interruptible<T>(
     if (done) return;
     if (received !== null) {
       release();
+      killGroups();
       process.kill(process.pid, signal);
       return;
     }

@@ -65,6 +65,7 @@ export function createProgress(
       if (event.type === 'progress' && (shown === 'none' || !due(event))) return;
       if (shown === 'json') err.write(`${JSON.stringify(document(event))}\n`);
       else if (event.type === 'warning') progress.warn(event.warning);
+      else if (event.type === 'launcher' && shown !== 'none') err.write(`${drawn === '' ? '' : ERASE}${event.line}\n${drawn}`);
       else if (event.type === 'plan' && shown !== 'none' && event.plan.outputs.length > 0) {
         if (shown === 'lines') draw(startLine(event.plan));
         const note = containerNote(event.plan);

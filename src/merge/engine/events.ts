@@ -39,6 +39,8 @@ export type MergeEvent =
   | ProgressEvent
   | { readonly type: 'warning'; readonly warning: Warning }
   | { readonly type: 'kept'; readonly output: string }
+  /** A line that a command printed which starts the ranks of the merge (`launcher`), or one of these. */
+  | { readonly type: 'launcher'; readonly line: string }
   | { readonly type: 'done'; readonly result: MergeResult };
 
 export interface MergedOutput extends MemberReport {

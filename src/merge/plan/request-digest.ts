@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { basename, resolve } from 'node:path';
 import { version } from '../../base/version.ts';
-import type { Recipe } from '../../recipe/types.ts';
+
+/**
+ * What was asked for, as it was written: a recipe, or what a study or a watch asks for, whose members are
+ * chosen already.
+ */
+export interface AskedMerge {
+  readonly outputs: readonly { readonly path: string }[];
+}
 
 /**
  * SHA-256, in hex, of what was asked for: the recipe as written, the name of one of its outputs, and the
@@ -11,7 +18,7 @@ import type { Recipe } from '../../recipe/types.ts';
  *
  * @param output path of the output; only its last part counts, so that two mounts of one file system agree
  */
-export function requestDigest(recipe: Recipe, output: string): string {
+export function requestDigest(recipe: AskedMerge, output: string): string {
   const request = { version, output: basename(resolve(output)), recipe };
   return createHash('sha256').update(JSON.stringify(request, sortedKeys)).digest('hex');
 }

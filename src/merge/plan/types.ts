@@ -15,6 +15,7 @@ import type { RecordedNames } from '../record/provenance.ts';
 import type { KeptState } from './inputs/merged-start.ts';
 import type { ComposedFile, FileFrame, OutputContainer } from './outputs/container.ts';
 import type { QuantisedWork } from './quantised/types.ts';
+import type { AskedMerge } from './request-digest.ts';
 
 export interface MergedMember extends Moment {
   readonly weight: number;
@@ -32,8 +33,8 @@ export interface PlanInput {
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */
 export interface PlanRequest extends Pick<Recipe, 'like' | 'format' | 'shardSize' | 'files' | 'names' | 'config' | keyof typeof CHECKS> {
-  /** The recipe that asked for this, as written; absent where there was none. */
-  readonly recipe?: Recipe | undefined;
+  /** What asked for this, as written, where it is to be known by that. */
+  readonly recipe?: AskedMerge | undefined;
   readonly inputs: readonly (string | PlanInput)[];
   /**
    * The inputs are in the order of their run, oldest first, and stay in it; otherwise they are sorted by

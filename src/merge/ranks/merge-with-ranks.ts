@@ -8,7 +8,6 @@ import { worded } from '../../base/option-words.ts';
 import type { Rank } from '../../base/process/rank.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
-import type { Recipe } from '../../recipe/types.ts';
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
 import { canGoOn, type ExecuteOptions, executeShared } from '../engine/execute.ts';
 import { publicationRequest } from '../engine/finalize.ts';
@@ -17,11 +16,14 @@ import { loadBinding } from '../native/load.ts';
 import { locate } from '../output/destination.ts';
 import { partialPath } from '../output/partial.ts';
 import { holdShared, removeShared, type SharedFolder, SharedPublication, sharedId } from '../output/shared-publication.ts';
-import { requestDigest } from '../plan/request-digest.ts';
+import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { readProvenance } from '../record/read-provenance.ts';
 import { ClaimedUnits, isGoneSoon } from './claimed-units.ts';
-import { adoptedRequest, checkAdopted, type PlanRecord, parseRecord, planRecord, recordText } from './plan-record.ts';
+import { adoptedRequest, checkAdopted, documentText, type PlanRecord, parseRecord, planRecord } from './plan-record.ts';
+
+/** Seconds without a sign of life: clients of Lustre stall for half a minute. */
+export const RANK_TIMEOUT = 60;
 
 /** How ranks work together. */
 export interface RankOptions extends ExecuteOptions {
@@ -29,9 +31,9 @@ export interface RankOptions extends ExecuteOptions {
   readonly rankTimeout: number;
 }
 
-/** How this process plans: it knows the recipe, and what else it was asked for. */
+/** How this process plans: it knows what was asked for. */
 export interface Planner {
-  readonly recipe: Recipe;
+  readonly recipe: AskedMerge;
   resolve(): Promise<PlanRequest>;
   /** @throws every conflict of the plan */
   build(request: PlanRequest): Promise<Plan>;
@@ -73,6 +75,26 @@ export async function* mergeWithRanks(planner: Planner, options: RankOptions, ra
   }
 }
 
+/** What ranks are to make, as the first of them would plan it. */
+export interface PlannedForRanks {
+  readonly plan: Plan;
+  readonly record: PlanRecord;
+}
+
+/**
+ * Plans for ranks that this process is going to start: what ranks began before is planned as they did.
+ * @returns instead of a plan the end of the merge, where this very command made it before
+ * @throws MergeError as a rank would
+ */
+export async function planForRanks(
+  planner: Planner,
+  options: RankOptions,
+): Promise<PlannedForRanks | AsyncGenerator<MergeEvent, MergeResult>> {
+  const merge = new RanksMerge(planner, options, null);
+  const made = options.force === true ? null : await merge.madeBefore();
+  return made === null ? merge.planned() : merge.asMade(made);
+}
+
 /** How often a rank begins again where the board was taken away in that moment. */
 const MOST_TRIES = 3;
 
@@ -80,7 +102,7 @@ const MOST_TRIES = 3;
 class BoardGone extends Error {}
 
 /** Whether ranks began this very merge, and left or are still at it. */
-export async function isBegunByRanks(recipe: Recipe): Promise<boolean> {
+export async function isBegunByRanks(recipe: AskedMerge): Promise<boolean> {
   const output = boardOutput(recipe);
   if (output === null) return false;
   const destination = await locate(output).catch(() => null);
@@ -95,7 +117,7 @@ export async function isBegunByRanks(recipe: Recipe): Promise<boolean> {
 }
 
 /** The output beside which the board lies: the first as written, up to where its name depends on the members. */
-function boardOutput({ outputs }: Recipe): string | null {
+export function boardOutput({ outputs }: AskedMerge): string | null {
   const path = outputs[0]?.path;
   if (path === undefined) return null;
   const parts = path.split('/');
@@ -185,6 +207,28 @@ class RanksMerge {
     } finally {
       await shared.folder.close();
     }
+  }
+
+  /** What ranks that come will plan. */
+  async planned(): Promise<PlannedForRanks> {
+    const { recipe } = this.#planner;
+    const output = boardOutput(recipe)!;
+    const request = requestDigest(recipe, output);
+    if (await isBegunByRanks(recipe)) {
+      const { folder } = await holdShared(this.#system, await locate(output), sharedId(request));
+      try {
+        const text = await (await FolderBoard.join(this.#system, folder)).get(PLAN_RECORD);
+        if (text !== null) {
+          const record = parseRecord(text, request, folder.path);
+          return { plan: await this.#adopt(record, folder.path, true), record };
+        }
+      } finally {
+        await folder.close();
+      }
+    }
+    const resolved = await this.#planner.resolve();
+    const plan = await this.#planner.build({ ...resolved, resume: true });
+    return { plan, record: planRecord(plan, resolved, { request, size: 1, unitBytes: this.#options.unitBytes }) };
   }
 
   async *carryOut(): AsyncGenerator<MergeEvent, MergeResult> {
@@ -332,7 +376,7 @@ class RanksMerge {
         // What is there as it would be made is made, whatever was to be replaced.
         const plan = await this.#planner.build({ ...resolved, resume: true });
         const record = planRecord(plan, resolved, { request, size: this.#rank?.size ?? 1, unitBytes: this.#options.unitBytes });
-        await board.put(PLAN_RECORD, recordText(record));
+        await board.put(PLAN_RECORD, documentText(record));
         return { plan, record };
       }
       if (await board.gone()) throw new BoardGone('', { cause: goneBoard(path) });

@@ -74,8 +74,18 @@ const WORDS = new Map([
 ]);
 const MARK = '#number ';
 
-export function recordText(record: PlanRecord): string {
-  return JSON.stringify(record, (_, value: unknown) => (typeof value === 'number' && !Number.isFinite(value) ? `${MARK}${value}` : value));
+/** A document as JSON, in which any number can be. */
+export function documentText(document: object): string {
+  return JSON.stringify(document, (_, value: unknown) =>
+    typeof value === 'number' && !Number.isFinite(value) ? `${MARK}${value}` : value,
+  );
+}
+
+/** What {@link documentText} wrote. @throws SyntaxError */
+export function parseDocument(text: string): unknown {
+  return JSON.parse(text, (_, value: unknown) =>
+    typeof value === 'string' && value.startsWith(MARK) ? WORDS.get(value.slice(MARK.length)) : value,
+  );
 }
 
 /**
@@ -85,9 +95,7 @@ export function recordText(record: PlanRecord): string {
 export function parseRecord(text: string, request: string, path: string): PlanRecord {
   let record: PlanRecord | null = null;
   try {
-    record = JSON.parse(text, (_, value: unknown) =>
-      typeof value === 'string' && value.startsWith(MARK) ? WORDS.get(value.slice(MARK.length)) : value,
-    ) as PlanRecord;
+    record = parseDocument(text) as PlanRecord;
   } catch {
     // Said below.
   }

@@ -3,13 +3,14 @@ import { parseByteSize } from '../../base/byte-size.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { commandWords } from '../../base/machine/command-words.ts';
 import { optionName } from '../../base/option-words.ts';
 import { pick } from '../../base/pick.ts';
 import { refuse } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { contradictions } from '../../recipe/file/contradictions.ts';
 import { checkGiven, OF_OUTPUT, type Taken } from '../../recipe/given.ts';
-import { CHECKS, MACHINE, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
+import { CHECKS, LAUNCH, MACHINE, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
 import { policiesOf, requestOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
@@ -41,6 +42,7 @@ const OF_WATCH = {
   ...TOKENS,
   ...CHECKS,
   ...MACHINE,
+  ...LAUNCH,
   ...TRUST,
   accumulate: { kind: 'choice', choices: ['ema'] },
   keep: { kind: 'count' },
@@ -59,7 +61,8 @@ const OF_WATCH = {
  */
 export async function checkOptions(options: WatchOptions): Promise<void> {
   checkGiven('watch', options, OF_WATCH);
-  const { run, output, keep, poll, settle, pin, timeout } = options;
+  const { run, output, keep, poll, settle, pin, timeout, launcher } = options;
+  if (launcher !== undefined) commandWords(launcher, 'launcher');
   checkSeconds('poll', poll, 0.01);
   checkSeconds('settle', settle, 0);
   if (timeout !== undefined && !(timeout > 0 && timeout <= MOST.timer))

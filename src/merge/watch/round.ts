@@ -3,12 +3,16 @@ import { setImmediate } from 'node:timers/promises';
 import { appendLine } from '../../base/disk/append-line.ts';
 import type { FolderLock } from '../../base/disk/folder-lock.ts';
 import { MergeError } from '../../base/errors.ts';
+import { keysOf, pick } from '../../base/pick.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { checkpointName, shownName } from '../../checkpoints/position.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
-import { executePlan } from '../engine/execute.ts';
+import { MACHINE, TRUST } from '../../recipe/options.ts';
+import type { MergeEvent, MergeResult } from '../engine/events.ts';
+import { type ExecuteOptions, executePlan } from '../engine/execute.ts';
 import { resumptions } from '../engine/resumption.ts';
+import { launchPlan } from '../launch/launch-plan.ts';
 import { refuseUnsound, withMemberWarnings } from '../members/look.ts';
 import { outputExists } from '../output/destination.ts';
 import { clearPublished } from '../output/publication.ts';
@@ -135,6 +139,9 @@ export class Rounds {
 
   /** Carries a plan out, going on with what an interrupted round of the same plan left. @returns seconds */
   async #merge(plan: Plan, request: PlanRequest): Promise<number> {
+    const { launcher } = this.#tools.options;
+    // Ranks go on with what there is of the same.
+    if (launcher !== undefined) return this.#told((options) => launchPlan(plan, request, launcher, options));
     // Of another plan nothing is to stay here: who does not resume removes it.
     if (!(await resumptions(plan)).every(({ what }) => what === 'continue')) return this.#execute(plan, false);
     try {
@@ -145,12 +152,15 @@ export class Rounds {
     }
   }
 
-  async #execute(plan: Plan, resume: boolean): Promise<number> {
+  #execute(plan: Plan, resume: boolean): Promise<number> {
+    return this.#told((options) => executePlan(plan, { ...options, resume }));
+  }
+
+  async #told(merge: (options: ExecuteOptions) => AsyncGenerator<MergeEvent, MergeResult>): Promise<number> {
     const { options, signal, emit } = this.#tools;
-    const { threads, io, cache } = options;
     // One infinity would stay in an accumulator for ever.
     const failNonfinite = options.failNonfinite === true || options.accumulate !== undefined;
-    const events = executePlan(plan, { threads, io, cache, failNonfinite, force: true, resume, signal });
+    const events = merge({ ...pick(options, [...keysOf(MACHINE), ...keysOf(TRUST)]), failNonfinite, force: true, signal });
     for (;;) {
       const { value, done } = await events.next();
       if (done) return value.seconds;

@@ -5,10 +5,11 @@ import { MergeError, type Warning } from '../../base/errors.ts';
 import { drain } from '../../base/event-stream.ts';
 import { isSampled } from '../../checkpoints/fingerprint.ts';
 import { executePlan } from '../../merge/engine/execute.ts';
+import { launchPlan } from '../../merge/launch/launch-plan.ts';
 import { buildPlan } from '../../merge/plan/build.ts';
 import type { FoundMembers, OutputRequest, Plan, PlanRequest } from '../../merge/plan/types.ts';
 import type { MachineOptions } from '../../merge/run.ts';
-import type { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
+import type { CHECKS, LAUNCH, MACHINE, TRUST } from '../../recipe/options.ts';
 import type { Policy, PolicyRequest } from '../../recipe/policy/types.ts';
 import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { Candidate } from '../space/types.ts';
@@ -19,7 +20,7 @@ export interface MergeSettings
   extends PolicyRequest,
     Pick<Recipe, 'like' | 'names' | 'config' | 'shardSize' | keyof typeof CHECKS | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype'>,
-    Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST> {}
+    Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST | keyof typeof LAUNCH> {}
 
 /** A merge that is to be made. */
 export interface MergeRequest {
@@ -92,11 +93,10 @@ export class Merger {
     const start = performance.now();
     try {
       const plan = await this.plan(requests, { ...(force === undefined ? {} : { force }), signal });
-      const { memory: _, ...machine } = this.#settings;
-      const result = await drain(
-        executePlan(plan, { ...machine, ...(force === undefined ? {} : { force }), keep: false, signal }),
-        undefined,
-      );
+      const options = { ...this.#settings, ...(force === undefined ? {} : { force }), keep: false, signal };
+      const { launcher } = options;
+      const events = launcher === undefined ? executePlan(plan, options) : launchPlan(plan, this.#request(requests), launcher, options);
+      const result = await drain(events, undefined);
       const seconds = (performance.now() - start) / 1000;
       this.#merges += requests.length;
       this.#reads += 1;
@@ -109,7 +109,7 @@ export class Merger {
   }
 
   #request(requests: readonly MergeRequest[]): PlanRequest {
-    const { policies, router: usual, dtype, memory, threads, io, cache, failNonfinite, strict, ...options } = this.#settings;
+    const { policies, router: usual, dtype, memory, threads, io, cache, failNonfinite, strict, launcher, ...options } = this.#settings;
     const outputs = requests.map(({ path, taking: { members, weights, parts, router = usual }, report }): OutputRequest => {
       const own = parts.map(({ role, weights }): Policy => ({ role, weights }));
       return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId, report };

@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { launchedRank } from '../../base/process/rank.ts';
 
 /**
@@ -10,6 +11,6 @@ export function refuseRanks(): void {
   if (task === null) return;
   const { rank, size, launcher, single } = task;
   throw new MergeError('E_USAGE', `this is rank ${rank} of ${size} (${launcher}), and one process makes a search`, {
-    help: `Run it with \`${single}\`. It scores several models at a time with --parallel.`,
+    help: worded`Run it with \`${single}\`, and name with --launcher the command that starts the ranks of each merge, as 'srun -N ${size}'. It scores several models at a time with --parallel.`,
   });
 }

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { commandWords } from '../../base/machine/command-words.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { fingerprintLike, hasTodaysDefinition } from '../../checkpoints/fingerprint.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
-import { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
+import { CHECKS, LAUNCH, MACHINE, TRUST } from '../../recipe/options.ts';
 import { recordedPolicies } from '../../recipe/policy/files.ts';
 import { goalOf, UNSAID } from '../evaluate/goal.ts';
 import { checkReadOptions } from '../evaluate/results/read.ts';
@@ -31,7 +32,7 @@ export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationS
   readonly output?: string | undefined;
   /** Folder of its trials, logs and reports. */
   readonly dir: string;
-  /** Where merges are made; in memory where they fit, else in `dir`. */
+  /** Where merges are made; in memory where they fit and this process makes them, else in `dir`. */
   readonly work?: string | undefined;
   /** Leave the merges of trials: in `work`, or in `dir`. */
   readonly keep?: boolean | undefined;
@@ -66,6 +67,7 @@ export interface Session {
  * and opening checkpoints
  */
 export async function checkedMembers(request: StudyRequest, signal: AbortSignal): Promise<StudyMembers> {
+  if (request.launcher !== undefined) commandWords(request.launcher, 'launcher');
   checkEvaluation(request);
   const members = await studyMembers(request, signal);
   await refuseInsideInputs(request, members);
@@ -182,7 +184,11 @@ async function startStudy(request: StudyRequest, start: Start) {
   const merging = mergingOf(request);
   const { all, pool } = members;
   const bytes = await bytesOfMerge(request, start, pool);
-  const work = await folder.makeWork(request.work, request.keep ?? false, bytes);
+  const work = await folder.makeWork(
+    request.work ?? (request.launcher === undefined ? undefined : folder.path),
+    request.keep ?? false,
+    bytes,
+  );
   const reading = readOptions(request);
   const score = driver?.score;
   const scorer = score === undefined ? scorerOf(request) : { score, setup: async () => {} };
@@ -308,5 +314,5 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
 
 function mergingOf(request: StudyRequest): MergeSettings {
   const own = ['like', 'names', 'config', 'shardSize', 'baseModelId', 'policies', 'router', 'dtype'] as const;
-  return pick(request, [...own, ...keysOf(CHECKS), ...keysOf(MACHINE), ...keysOf(TRUST)]);
+  return pick(request, [...own, ...keysOf(CHECKS), ...keysOf(MACHINE), ...keysOf(TRUST), ...keysOf(LAUNCH)]);
 }

@@ -1,5 +1,5 @@
 import { OF_OUTPUT, SELECTION, type Taken } from '../../recipe/given.ts';
-import { CHECKS, MACHINE, RECIPE, TOKENS, TRUST } from '../../recipe/options.ts';
+import { CHECKS, LAUNCH, MACHINE, RECIPE, TOKENS, TRUST } from '../../recipe/options.ts';
 import type { EvaluationSettings } from './scorer.ts';
 import type { StudyRequest } from './session.ts';
 
@@ -36,6 +36,7 @@ export const OF_STUDY = {
   baseModelId: RECIPE.baseModelId,
   ...CHECKS,
   ...MACHINE,
+  ...LAUNCH,
   ...TRUST,
   output: { kind: 'path' },
   dir: { kind: 'path' },

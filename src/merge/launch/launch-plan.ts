@@ -1,0 +1,32 @@
+import { commandWords } from '../../base/machine/command-words.ts';
+import type { MergeEvent, MergeResult } from '../engine/events.ts';
+import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
+import type { Plan, PlanRequest } from '../plan/types.ts';
+import { boardOutput } from '../ranks/merge-with-ranks.ts';
+import { planRecord } from '../ranks/plan-record.ts';
+import { launchEvents } from './launch.ts';
+import type { LaunchOptions } from './order.ts';
+
+/**
+ * Has a plan carried out by ranks that a command starts, as `executePlan` does in this process.
+ * @param request what the plan was made of
+ * @throws MergeError as {@link launchEvents} does
+ */
+export async function* launchPlan(
+  plan: Plan,
+  request: PlanRequest,
+  launcher: string | readonly string[],
+  options: LaunchOptions,
+): AsyncGenerator<MergeEvent, MergeResult> {
+  const asked = askedBy(request);
+  const record = planRecord(plan, request, { request: requestDigest(asked, boardOutput(asked)!), size: 1, unitBytes: options.unitBytes });
+  return yield* launchEvents({ plan, record, asked, outside: [] }, commandWords(launcher, 'launcher'), options);
+}
+
+/**
+ * What tells a request from others: not what happens to be there, nor what was found out beside the members,
+ * as a log that has grown since.
+ */
+function askedBy({ force, resume, memory, followLinks, recipe, adopted, ...request }: PlanRequest): AskedMerge {
+  return { ...request, outputs: request.outputs.map(({ report, selection, ...output }) => output) };
+}

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { MessageReader, messageWriter, type RankMessage } from '../../../src/merge/launch/messages.ts';
+
+const LAUNCH = '0123456789ab';
+const failed = (message: string): RankMessage => ({ type: 'failed', error: { code: 'E_IO', message, details: {}, help: '' } });
+
+/** What is read of text, lines of it. */
+function readAll(text: string, launch = LAUNCH) {
+  const reader = new MessageReader(launch);
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => reader.read(line));
+}
+
+describe('messages of ranks', () => {
+  it('come through lines that are short, mixed, and have names before them', () => {
+    const long = failed(`ü "quoted" \n ${'x'.repeat(5000)}`);
+    const [one, two] = [messageWriter(LAUNCH), messageWriter(LAUNCH)];
+    const [a, b] = [one(long).split('\n'), two(long).split('\n')];
+    expect(Math.max(...a.map((line) => Buffer.byteLength(line)))).toBeLessThan(4096);
+    const mixed = a.flatMap((line, i) => [`12: ${line}`, 'slurmstepd: noise', `[1,3]<stdout>: ${b[i]}\r`]).join('\n');
+    const read = readAll(mixed).filter((found) => typeof found === 'object');
+    expect(read.map(({ message }) => message)).toEqual([long, long]);
+    expect(new Set(read.map(({ speaker }) => speaker)).size).toBe(2);
+  });
+
+  it('are those of this start alone, and whole', () => {
+    const written = messageWriter(LAUNCH)(failed('a'));
+    expect(readAll(written, 'ba9876543210')).toEqual(['other']);
+    expect(readAll(written.replace('"E_IO"', '"E_MADE_UP"'))).toEqual(['other']);
+    expect(readAll(written.replace('{', ''))).toEqual(['other']);
+    expect(readAll('@ckpt-merge-rank\n{"schema":"ckpt-merge/average"}\nhello')).toEqual(['other', 'other', 'other']);
+  });
+});
