@@ -170,7 +170,6 @@ async function* launched(asked: Asked, options: RecipeOptions): AsyncGenerator<M
   checkMachine(options);
   const words = commandWords(options.launcher!, 'launcher');
   const planned = await planForRanks(plannerOf(asked, options), asRank(options));
-  if (!('plan' in planned)) return yield* planned;
   return yield* launchEvents({ ...planned, asked: asked.recipe, outside: asked.outside }, words, options);
 }
 

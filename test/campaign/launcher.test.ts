@@ -144,12 +144,26 @@ describe('what a launcher starts', () => {
     const first = await launched(recipe, ranks(2));
     expect(first.error).toBeNull();
     const again = await launched(recipe, 'echo never >&2; exit 1');
-    expect(again.result).toMatchObject({ outputs: [], finished: [out], warnings: [{ code: 'W_MADE_BEFORE' }] });
+    expect(again.result).toMatchObject({ outputs: [], finished: [out] });
     const forced = await launched(recipe, ranks(2), { force: true });
     expect(forced.result).toMatchObject({ outputs: [], finished: [out] });
     expect(contentOf(out)).toEqual(await alone());
     expect(hiddenIn(folder)).toEqual([]);
   });
+});
+
+it.each([false, true])('a rank that comes when all is made leaves it as it is (force %s)', async (force) => {
+  const { recipe, out, folder } = rankedRun();
+  if (force) await runRecipe({ ...recipe, outputs: [{ path: out, select: { last: 2 } }] });
+  const inode = `ls -id "${out}" | cut -d' ' -f1 >> "${folder}/inodes"`;
+  const script = `export MERGE_WORLD_SIZE=2; MERGE_RANK=1 "$@"; ${inode}; MERGE_RANK=0 "$@"; ${inode}`;
+  const { result, error } = await launched(recipe, script, { force });
+  expect(error).toBeNull();
+  expect(result).toMatchObject({ outputs: [{ path: out }] });
+  const [before, after] = readFileSync(join(folder, 'inodes'), 'utf8').trim().split('\n');
+  expect(after).toBe(before);
+  expect(contentOf(out)).toEqual(await alone());
+  expect(hiddenIn(folder)).toEqual([]);
 });
 
 describe('a launcher that', () => {

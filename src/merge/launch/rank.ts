@@ -2,6 +2,7 @@ import { MergeError } from '../../base/errors.ts';
 import type { Rank } from '../../base/process/rank.ts';
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
 import { buildPlan } from '../plan/build.ts';
+import { isPublished } from '../plan/outputs/finished.ts';
 import { withOutside } from '../plan/outside.ts';
 import type { Plan } from '../plan/types.ts';
 import { mergeWithRanks, type Planner, RANK_TIMEOUT } from '../ranks/merge-with-ranks.ts';
@@ -36,9 +37,12 @@ export async function* orderEvents(order: Order, rank: Rank | null, signal: Abor
       const adopted = isFirst ? adoptedRequest(record) : request;
       const plan = await buildPlan({ ...{ memory, force, followLinks }, ...adopted, recipe: asked, resume: false }, signal);
       if (isFirst) checkOrdered(plan, record);
+      // A rank that comes when all is done finds it so, also where it may replace what is there.
+      const isMade = isFirst && plan.outputs.length > 0 && (await Promise.all(plan.outputs.map(isPublished))).every(Boolean);
+      if (isMade) return buildPlan({ ...{ memory, force, followLinks }, ...adopted, recipe: asked, resume: true }, signal);
       return withOutside({ ...plan, finished: record.finished }, outside);
     },
   };
-  const named = rank === null ? null : { ...rank, launch: rank.launch ?? launch };
+  const named = rank === null ? null : { ...rank, launch: rank.launch ?? launch, job: `order ${launch}` };
   return yield* mergeWithRanks(planner, { ...options, signal, rankTimeout: 1000 * rankTimeout }, named);
 }

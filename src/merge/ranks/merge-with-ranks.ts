@@ -82,17 +82,12 @@ export interface PlannedForRanks {
 }
 
 /**
- * Plans for ranks that this process is going to start: what ranks began before is planned as they did.
- * @returns instead of a plan the end of the merge, where this very command made it before
+ * Plans for ranks that this process is going to start: what ranks began before is planned as they did, and what
+ * was made of the same members is finished.
  * @throws MergeError as a rank would
  */
-export async function planForRanks(
-  planner: Planner,
-  options: RankOptions,
-): Promise<PlannedForRanks | AsyncGenerator<MergeEvent, MergeResult>> {
-  const merge = new RanksMerge(planner, options, null);
-  const made = options.force === true ? null : await merge.madeBefore();
-  return made === null ? merge.planned() : merge.asMade(made);
+export function planForRanks(planner: Planner, options: RankOptions): Promise<PlannedForRanks> {
+  return new RanksMerge(planner, options, null).planned();
 }
 
 /** How often a rank begins again where the board was taken away in that moment. */
