@@ -33,7 +33,9 @@ describe.skipIf(reason !== null)('--launcher srun, on four nodes of Slurm', () =
     expect((await run(['average', 'run', '-o', one])).code).toBe(0);
     const { code, stdout, stderr } = await run(['average', 'run', '-o', three, '--launcher', `${SRUN}${label}`, '--json']);
     expect(code, stderr).toBe(0);
-    expect(JSON.parse(stdout).outputs).toMatchObject([{ path: three }]);
+    // Where the rank that published was overtaken while it tidied up, all of them found it made.
+    const { outputs, finished } = JSON.parse(stdout) as { outputs: { path: string }[]; finished: string[] };
+    expect([...outputs.map(({ path }) => path), ...finished]).toEqual([three]);
     expect(contentOf(join(folder, three))).toEqual(contentOf(join(folder, one)));
     expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([]);
   });
