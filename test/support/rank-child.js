@@ -1,25 +1,79 @@
 // Argument: JSON of { recipe, options, fault }. Makes the merge as a rank, and prints the result as JSON, or
-// { code, message, exit } of what ended it. A fault is { call, match, nth, after, how, once }: at the nth call of
-// that function of node:fs/promises (or of a file handle) whose arguments match, before or after it, the process
-// kills or stops itself, or the call fails with an errno; with `once`, a path, only the first of several does.
+// { code, message, exit } of what ended it. A fault is { call, match, nth, after, how, once, always }: at the nth
+// call of that function of node:fs/promises (or of a file handle; `native.NAME`: of the addon, its engine or one of
+// its outputs) whose arguments match, before or after it, the process kills or stops itself, or the call fails with
+// an errno; with `once`, a path, only the first of several does; with `always` all calls from the nth on.
 import { mkdirSync } from 'node:fs';
 import fs from 'node:fs/promises';
+import { constants } from 'node:os';
 import { runRecipe } from '../../dist/index.js';
+import { loadBinding } from '../../dist/merge/native/load.js';
 
 const { recipe, options, fault = null } = JSON.parse(process.argv[2]);
+let calls = 0;
 
-if (fault !== null) {
+/** What a fault makes of a call, and of what comes after it. */
+function meets(args) {
+  const isCall = new RegExp(fault.match).test(args.map(String).join(' '));
+  const isIt = isCall && (++calls === fault.nth || (fault.always && calls > fault.nth)) && isFirst();
+  if (isIt && !fault.after) strike();
+  return isIt;
+}
+
+/** Whether no other process has met the fault before. */
+function isFirst() {
+  try {
+    if (fault.once !== undefined) mkdirSync(fault.once);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+if (fault?.how === 'clock') {
+  const { now } = Date;
+  Date.now = () => now() + 3_600_000;
+} else if (fault?.call.startsWith('native.')) {
+  const name = fault.call.slice('native.'.length);
+  const binding = loadBinding();
+  const failed = () => Object.assign(new Error(`${fault.how}: a fault`), { code: 'E_IO', errno: fault.how, syscall: name, outputIndex: 0 });
+  const replace = (owner, rejects) => {
+    const original = owner[name].bind(owner);
+    const faulty = (...args) => {
+      const isIt = meets(args);
+      if (isIt && fault.how.startsWith('E')) {
+        if (rejects) return Promise.reject(failed());
+        throw failed();
+      }
+      const result = original(...args);
+      if (isIt && fault.after) strike();
+      return result;
+    };
+    return Object.defineProperty(owner, name, { value: faulty });
+  };
+  const { createEngine, openOutput } = binding;
+  if (name in binding) replace(binding, name === 'crc32cFile');
+  else if (name === 'combine') {
+    binding.createEngine = (how) => {
+      const engine = createEngine(how);
+      const combine = (job) => (meets([]) ? Promise.reject(failed()) : engine.combine(job));
+      return new Proxy(engine, {
+        get: (of, key) => (key === 'combine' ? combine : typeof of[key] === 'function' ? of[key].bind(of) : of[key]),
+      });
+    };
+  } else binding.openOutput = (...args) => replace(openOutput(...args), name === 'sync');
+} else if (fault !== null) {
   const probe = await fs.open(process.argv[1]);
   const handle = Object.getPrototypeOf(probe);
   await probe.close();
   const owner = fault.call in handle && !(fault.call in fs && fault.match !== '') ? handle : fs;
   const original = owner[fault.call];
-  let calls = 0;
   owner[fault.call] = async function (...args) {
-    const isIt = new RegExp(fault.match).test(args.map(String).join(' ')) && ++calls === fault.nth;
-    if (isIt && !fault.after) strike();
-    if (isIt && fault.how.startsWith('E'))
-      throw Object.assign(new Error(`${fault.how}: a fault`), { errno: fault.how, syscall: fault.call });
+    const isIt = meets(args);
+    if (isIt && fault.how.startsWith('E')) {
+      const about = { code: fault.how, errno: -constants.errno[fault.how], syscall: fault.call };
+      throw Object.assign(new Error(`${fault.how}: a fault`), about);
+    }
     const result = await original.apply(this, args);
     if (isIt && fault.after) strike();
     return result;
@@ -27,11 +81,6 @@ if (fault !== null) {
 }
 
 function strike() {
-  try {
-    if (fault.once !== undefined) mkdirSync(fault.once);
-  } catch {
-    return;
-  }
   if (fault.how === 'kill') process.kill(process.pid, 'SIGKILL');
   if (fault.how === 'term') process.kill(process.pid, 'SIGTERM');
   if (fault.how === 'stop') process.kill(process.pid, 'SIGSTOP');
@@ -39,16 +88,15 @@ function strike() {
 
 const aborting = new AbortController();
 process.on('SIGTERM', () => aborting.abort(new Error('ended by SIGTERM')));
+const said = [];
 try {
-  const warnings = [];
   const result = await runRecipe(recipe, {
     ...options,
     signal: aborting.signal,
-    onProgress: (event) => event.type === 'warning' && warnings.push(event.warning.code),
+    onProgress: (event) => event.type === 'warning' && said.push(event.warning.code),
   });
-  process.stdout.write(JSON.stringify({ ...result, said: warnings }));
+  process.stdout.write(JSON.stringify({ ...result, said, met: calls }));
 } catch (error) {
-  process.stdout.write(
-    JSON.stringify({ code: error.code ?? 'ABORTED', message: error.message, help: error.help, exit: error.exitCode ?? 143 }),
-  );
+  const { code = 'ABORTED', message, help, exitCode: exit = 143, details } = error;
+  process.stdout.write(JSON.stringify({ code, message, help, exit, details, said, met: calls }));
 }

@@ -17,6 +17,8 @@ export interface RankFault {
   readonly how: string;
   /** Made by the first of several that meet it; the others go on. */
   readonly once?: string;
+  /** Not the nth call alone: all from it on. */
+  readonly always?: boolean;
 }
 
 export interface RankOptions {
@@ -27,6 +29,8 @@ export interface RankOptions {
   readonly unitBytes?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly options?: Readonly<Record<string, unknown>>;
+  /** What bash runs in place of `exec "$@"`. */
+  readonly shell?: string;
 }
 
 /** A rank that runs; `ended` has what it printed, null where it was killed. */
@@ -44,28 +48,34 @@ export function removeRuns(): void {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
-/** A new folder with the run of three checkpoints, of several shards and dtypes. */
-export function rankedRun(): { readonly folder: string; readonly out: string; readonly recipe: Recipe } {
+/** What each checkpoint of `rankedRun` holds. */
+export const RUN_TENSORS: readonly FixtureTensor[] = [
+  { name: 'model.layers.0.mlp.up_proj.weight', dtype: 'BF16', shape: [400, 401] },
+  { name: 'model.layers.0.mlp.down_proj.weight', dtype: 'F32', shape: [150, 301] },
+  { name: 'model.layers.1.mlp.up_proj.weight', dtype: 'BF16', shape: [90_000] },
+  { name: 'model.layers.1.mlp.down_proj.weight', dtype: 'F16', shape: [257, 255] },
+];
+
+/** A new folder with the run of three checkpoints, of several shards and dtypes. @param seed of other values */
+export function rankedRun(seed = 0): { readonly folder: string; readonly out: string; readonly recipe: Recipe } {
   const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
   folders.push(folder);
-  const tensors: FixtureTensor[] = [
-    { name: 'model.layers.0.mlp.up_proj.weight', dtype: 'BF16', shape: [400, 401] },
-    { name: 'model.layers.0.mlp.down_proj.weight', dtype: 'F32', shape: [150, 301] },
-    { name: 'model.layers.1.mlp.up_proj.weight', dtype: 'BF16', shape: [90_000] },
-    { name: 'model.layers.1.mlp.down_proj.weight', dtype: 'F16', shape: [257, 255] },
-  ];
   for (const step of [100, 200, 300]) {
-    writeCheckpoint(join(folder, 'run', `checkpoint-${step}`), [tensors.slice(0, 2), tensors.slice(2)], step);
+    writeCheckpoint(join(folder, 'run', `checkpoint-${step}`), [RUN_TENSORS.slice(0, 2), RUN_TENSORS.slice(2)], step + seed);
   }
   const out = join(folder, 'out');
   return { folder, out, recipe: { inputs: [join(folder, 'run')], outputs: [{ path: out, select: { last: 3 } }] } };
 }
 
 /** Starts one rank of a merge. */
-export function startRank(recipe: Recipe, { rank, size, fault, timeout = 0.5, unitBytes = UNIT, env, options }: RankOptions): RunningRank {
+export function startRank(
+  recipe: Recipe,
+  { rank, size, fault, timeout = 0.5, unitBytes = UNIT, env, options, shell }: RankOptions,
+): RunningRank {
   const given = { ranks: size === 1 ? 'auto' : `${rank}/${size}`, rankTimeout: timeout, unitBytes, threads: 1, ...options };
   const words = [CHILD, JSON.stringify({ recipe, options: env === undefined ? given : { ...given, ranks: 'auto' }, fault })];
-  const child = spawn(process.execPath, words, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const command = shell === undefined ? [process.execPath, ...words] : ['bash', '-c', shell, 'bash', process.execPath, ...words];
+  const child = spawn(command[0]!, command.slice(1), { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
   child.stdout!.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text));

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
-import { MergeError } from '../errors.ts';
+import { ERROR_CODES, type ErrorCode, MergeError } from '../errors.ts';
 import type { Rank } from '../process/rank.ts';
 
 /** What a rank says of itself each time that it gives a sign of life. */
@@ -55,7 +55,10 @@ export interface Board {
   lines(): Promise<ReadonlyMap<string, readonly unknown[]>>;
   /** Gives a sign of life. */
   beat(sign: Sign): Promise<void>;
-  /** The last signs of all others that were seen, by id, read anew. */
+  /**
+   * The last signs of all others that were seen, by id, read anew: an empty text where there is one that cannot
+   * be read. @throws the errno where they cannot be looked for
+   */
   signs(): Promise<ReadonlyMap<string, { readonly text: string; readonly sign: Sign | null }>>;
   /** Whether the board is there no more: whoever finished the work took it away. */
   gone(): Promise<boolean>;
@@ -65,9 +68,26 @@ export interface Board {
 export const PLAN_RECORD = 'plan.json';
 export const failureRecord = (id: string): string => `failed-${id}.json`;
 
-/** What another rank failed with, to be thrown by this one. */
-export function failureOf({ code, message, details, help, rank }: RankFailure): MergeError {
-  return new MergeError(code as MergeError['code'], `rank ${rank}: ${message}`, { details: { ...details, rank }, help });
+/**
+ * What another rank failed with, to be thrown by this one.
+ * @param text of its record
+ */
+export function failureOf(text: string, { path }: Pick<Board, 'path'>): MergeError {
+  const { rank, code, message, details, help } = parsed(text);
+  if (typeof message === 'string' && typeof help === 'string' && Object.hasOwn(ERROR_CODES, String(code)) && Number.isSafeInteger(rank)) {
+    const theirs = typeof details === 'object' ? details : {};
+    return new MergeError(code as ErrorCode, `rank ${rank}: ${message}`, { details: { ...theirs, rank }, help });
+  }
+  // `rank` says that it is not this one's failure.
+  return new MergeError('E_BOARD', `${path}: a rank failed, and what it left of why cannot be read`, { details: { file: path, rank: -1 } });
+}
+
+function parsed(text: string): Partial<Record<keyof RankFailure, unknown>> {
+  try {
+    return (JSON.parse(text) as Partial<Record<keyof RankFailure, unknown>> | null) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /** What a rank says of who it is; null is a process that was started alone. */

@@ -52,16 +52,23 @@ export class FolderBoard implements Board {
 
   /**
    * Takes a place at the board in a folder of this user's own, and makes it where it is not there.
-   * @throws MergeError E_IO and the like: of all that it does
+   * @throws MergeError E_BOARD where something else has the name of a part of it; E_IO and the like: of all that
+   *   it does
    */
   static async join(system: System, folder: HeldFolder): Promise<FolderBoard> {
     for (const name of [CLAIMS, BEATS]) {
       await onOutput('create', folder.path, () =>
-        system.fs.mkdir(folder.at(name), PRIVATE).catch((error: unknown) => {
+        system.fs.mkdir(folder.at(name), PRIVATE).catch(async (error: unknown) => {
           if (errnoOf(error) !== 'EEXIST') throw error;
+          if (!(await system.fs.lstat(folder.at(name))).isDirectory()) throw noFolder(`${folder.path}/${name}`);
         }),
       );
     }
+    return new FolderBoard(system, folder);
+  }
+
+  /** The board in a folder as it is, to look at it alone: what was taken away stays away. */
+  static of(system: System, folder: HeldFolder): FolderBoard {
     return new FolderBoard(system, folder);
   }
 
@@ -118,7 +125,8 @@ export class FolderBoard implements Board {
       return ID.test(text) ? text : null;
     } catch (error) {
       if (error instanceof MergeError || errnoOf(error) === 'EISDIR') return this.#holderOfFolder(path);
-      if (errnoOf(error) === 'ENOENT') return null;
+      // Somebody else put a link there.
+      if (['ENOENT', 'ELOOP', 'EMLINK'].includes(errnoOf(error) ?? '')) return null;
       throw error;
     }
   }
@@ -178,10 +186,13 @@ export class FolderBoard implements Board {
   }
 
   async #beat(sign: Sign): Promise<void> {
-    const text = `${JSON.stringify({ beat: ++this.#beats, ...sign })}`.padEnd(SIGN_BYTES - 1);
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const text = `${JSON.stringify({ beat: this.#beats + 1, ...sign })}`.padEnd(SIGN_BYTES - 1);
+    // Made once: where it is there no more the board was taken away, be there another one in the folder by now.
+    const make = this.#beats === 0 ? constants.O_CREAT : 0;
+    const flags = constants.O_WRONLY | make | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     // Opened and closed each time: on NFS that is when the others see it.
     const handle = await this.#system.fs.open(this.#folder.at(BEATS, this.id), flags, 0o600);
+    this.#beats++;
     try {
       await handle.write(`${text}\n`, 0);
     } finally {
@@ -190,20 +201,36 @@ export class FolderBoard implements Board {
   }
 
   async signs(): Promise<ReadonlyMap<string, { readonly text: string; readonly sign: Sign | null }>> {
-    const names = await this.#system.fs.readdir(this.#folder.at(BEATS)).catch((): string[] => []);
+    const names = await onOutput('read', this.path, () =>
+      this.#system.fs.readdir(this.#folder.at(BEATS)).catch((error: unknown): string[] => {
+        if (errnoOf(error) === 'ENOENT') return [];
+        throw error;
+      }),
+    );
     const ids = names.filter((id) => ID.test(id) && id !== this.id);
     const texts = await mapBounded(ids, READ_AT_ONCE, (id) =>
-      readOwn(this.#system, this.#folder.at(BEATS, id), { limit: 2 * SIGN_BYTES }).then(String, () => null),
+      readOwn(this.#system, this.#folder.at(BEATS, id), { limit: 2 * SIGN_BYTES }).then(
+        String,
+        // Whose sign cannot be read may be at work all the same; what no rank made is none.
+        (error: unknown) => (error instanceof MergeError || ['ENOENT', 'ELOOP'].includes(errnoOf(error) ?? '') ? null : ''),
+      ),
     );
     return new Map(ids.flatMap((id, i) => (texts[i] === null ? [] : [[id, { text: texts[i]!, sign: readSign(texts[i]!) }] as const])));
   }
 
   async gone(): Promise<boolean> {
-    return this.#system.fs.lstat(this.#folder.at(CLAIMS)).then(
-      () => false,
-      (error: unknown) => errnoOf(error) === 'ENOENT',
-    );
+    const isMissing = (path: string): Promise<boolean> =>
+      this.#system.fs.lstat(path).then(
+        () => false,
+        (error: unknown) => errnoOf(error) === 'ENOENT',
+      );
+    if (await isMissing(this.#folder.at(CLAIMS))) return true;
+    return this.#beats > 0 && isMissing(this.#folder.at(BEATS, this.id));
   }
+}
+
+function noFolder(path: string): MergeError {
+  return new MergeError('E_BOARD', `${path} is no folder, and ranks made none such`, { details: { file: path } });
 }
 
 /** Null for what is no sign: one that is being written, or of another version. */

@@ -36,6 +36,8 @@ export class Presence {
   readonly timeout: number;
   readonly sightings: Sightings;
   readonly #sign: () => Omit<Sign, 'state'>;
+  /** Milliseconds from one sign of life to the next. */
+  readonly #every: number;
   readonly #lookEvery: number;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | null = null;
@@ -53,6 +55,7 @@ export class Presence {
    * @param lookEvery milliseconds between two looks at the others while this process works
    */
   constructor(board: Board, timeout: number, sign: () => Omit<Sign, 'state'>, lookEvery = LOOK_MS) {
+    this.#every = Math.max(SHORTEST_MS, Math.min(BEAT_MS, timeout / BEATS_IN_TIMEOUT));
     this.#lookEvery = Math.min(lookEvery, timeout / BEATS_IN_TIMEOUT);
     this.board = board;
     this.timeout = timeout;
@@ -70,8 +73,7 @@ export class Presence {
       if (sign?.state === 'failed' && (launch === null || sign.launch !== launch)) this.#earlier.add(id);
     }
     setTimeout(() => void this.#soon(), SECOND_BEAT_MS).unref();
-    const every = Math.max(SHORTEST_MS, Math.min(BEAT_MS, this.timeout / BEATS_IN_TIMEOUT));
-    this.#timer = setInterval(() => void this.#soon(), every).unref();
+    this.#timer = setInterval(() => void this.#soon(), this.#every).unref();
   }
 
   /** Gives a sign of life; on a slow file system one may take longer than the time between two. Never throws. */
@@ -113,10 +115,35 @@ export class Presence {
   async look(): Promise<void> {
     this.#lastLook = performance.now();
     await this.sightings.look();
-    for (const [id, { sign }] of this.sightings.all()) {
-      if (sign?.state !== 'failed' || this.#earlier.has(id) || this.#failure !== null) continue;
-      const text = await this.board.get(failureRecord(id)).catch(() => null);
-      if (text !== null) this.#failure = failureOf(JSON.parse(text) as RankFailure);
+    for (const [id, { sign }] of this.sightings.all()) if (sign?.state === 'failed') await this.#noteFailure(id);
+  }
+
+  async #noteFailure(id: string): Promise<void> {
+    if (this.#earlier.has(id) || this.#failure !== null) return;
+    const text = await this.board.get(failureRecord(id)).catch(() => null);
+    if (text !== null) this.#failure ??= failureOf(text, this.board);
+  }
+
+  /** Before a turn is taken over from one that failed: what it failed with ends this process as well. */
+  async #heed(id: string): Promise<void> {
+    await this.#noteFailure(id);
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /**
+   * Whether one of the others is at work: seen to be, in the time of two signs of life, and not by a sign alone
+   * that one who is dead left.
+   * @throws `signal.reason` on an abort
+   */
+  async meets(id: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const until = performance.now() + 2.5 * this.#every;
+    const backoff = new Backoff();
+    for (;;) {
+      await this.look();
+      const colleague = this.sightings.of(id);
+      if (!isAtWork(colleague, this.timeout)) return false;
+      if (colleague.seenAlive || performance.now() > until) return colleague.seenAlive;
+      await backoff.pause(signal);
     }
   }
 
@@ -175,6 +202,7 @@ export class Presence {
       }
       if (holder === this.board.id) return true;
       const colleague = this.#colleague(turn, holder);
+      if (colleague.sign?.state === 'failed' && holder !== null) await this.#heed(holder);
       if (!isAtWork(colleague, this.timeout)) continue;
       const isSilent = colleague.silentMs > Math.min(HELPED_AFTER_MS, this.timeout / 2);
       if (!also(atWork++, isSilent)) return false;

@@ -1,4 +1,4 @@
-import type { Warning } from '../../base/errors.ts';
+import { MergeError, type Warning } from '../../base/errors.ts';
 import type { NonfiniteCount } from '../native/combine.ts';
 import type { JournalUnit, UnitNonfinite } from '../output/types.ts';
 import type { Plan } from '../plan/types.ts';
@@ -48,9 +48,17 @@ export class NonfiniteTally {
     return member >= 0 && used[member] ? [{ ...count, member }] : [];
   }
 
-  /** Adds the counts of a finished unit to the total. */
+  /**
+   * Adds the counts of a finished unit to the total.
+   * @throws MergeError E_INTERNAL for counts of tensors or members that there are none of
+   */
   restore(shard: number, lines: readonly JournalUnit[]): void {
-    for (const [k, { nonfinite }] of lines.entries()) {
+    for (const [k, { nonfinite, file }] of lines.entries()) {
+      const { path, members } = this.#plan.outputs[k]!;
+      const isCount = ({ row, member }: UnitNonfinite): boolean =>
+        row < this.#plan.tables[shard]!.names.length && member >= -1 && member < members.length;
+      if (!nonfinite.every(isCount))
+        throw new MergeError('E_INTERNAL', `a journal of ${path} (${file}) counts tensors or members that there are none of`);
       for (const count of nonfinite) addTo(this.#total[k]!, `${shard} ${count.row} ${count.member}`, { ...count, shard });
     }
   }

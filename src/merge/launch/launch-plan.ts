@@ -19,7 +19,8 @@ export async function* launchPlan(
   options: LaunchOptions,
 ): AsyncGenerator<MergeEvent, MergeResult> {
   const asked = askedBy(request);
-  const record = planRecord(plan, request, { request: requestDigest(asked, boardOutput(asked)!), size: 1, unitBytes: options.unitBytes });
+  const about = { request: requestDigest(asked, boardOutput(asked)!), launch: null, by: null, size: 1, unitBytes: options.unitBytes };
+  const record = await planRecord(plan, request, about, options.signal);
   return yield* launchEvents({ plan, record, asked, outside: [] }, commandWords(launcher, 'launcher'), options);
 }
 

@@ -10,9 +10,9 @@ import { adoptedRequest, checkAdopted, type PlanRecord } from '../ranks/plan-rec
 import type { Order } from './order.ts';
 
 /** @throws MergeError E_INPUT_CHANGED where this machine sees other files than the one that planned */
-function checkOrdered(plan: Plan, record: PlanRecord): void {
+async function checkOrdered(plan: Plan, record: PlanRecord, signal: AbortSignal): Promise<void> {
   try {
-    checkAdopted(plan, record, 'the order of this merge');
+    await checkAdopted(plan, record, { path: 'the order of this merge', isOld: false, signal });
   } catch (error) {
     if (!(error instanceof MergeError) || error.code !== 'E_INPUT_CHANGED') throw error;
     const { code, message, details } = error;
@@ -36,7 +36,7 @@ export async function* orderEvents(order: Order, rank: Rank | null, signal: Abor
       const isFirst = request.adopted === undefined;
       const adopted = isFirst ? adoptedRequest(record) : request;
       const plan = await buildPlan({ ...{ memory, force, followLinks }, ...adopted, recipe: asked, resume: false }, signal);
-      if (isFirst) checkOrdered(plan, record);
+      if (isFirst) await checkOrdered(plan, record, signal);
       // A rank that comes when all is done finds it so, also where it may replace what is there.
       const isMade = isFirst && plan.outputs.length > 0 && (await Promise.all(plan.outputs.map(isPublished))).every(Boolean);
       if (isMade) return buildPlan({ ...{ memory, force, followLinks }, ...adopted, recipe: asked, resume: true }, signal);

@@ -131,7 +131,10 @@ export class SharedPublication implements Publication {
       }
       if (!names.includes(HEARTBEAT)) await writeNewFile(system, folder.at(HEARTBEAT), '0').catch(ifThere);
       // What is published has another name by then: where that is there, nothing is begun anew beside it.
-      if (!names.includes(READY)) await system.fs.mkdir(folder.at(PAYLOAD)).catch(ifThere);
+      if (!names.includes(READY)) {
+        await system.fs.mkdir(folder.at(PAYLOAD)).catch(ifThere);
+        if (!(await system.fs.lstat(folder.at(PAYLOAD))).isDirectory()) throw noFolder(join(folder.path, PAYLOAD));
+      }
       const name = journalFile(request.writer);
       const places = { path: folder.at(name), shown: join(folder.path, name), payload: folder.at(PAYLOAD) };
       return new SharedPublication(system, shared, request, await JournalWriter.open(system, places, sync, 0));
@@ -222,6 +225,10 @@ export class SharedPublication implements Publication {
       await this.shared.folder.close().catch(() => {});
     }
   }
+}
+
+function noFolder(path: string): MergeError {
+  return new MergeError('E_BOARD', `${path} is no folder, and ranks made none such`, { details: { file: path } });
 }
 
 /** Another rank made it. */

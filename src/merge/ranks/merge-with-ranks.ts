@@ -7,6 +7,7 @@ import { MergeError, type Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
 import type { Rank } from '../../base/process/rank.ts';
 import { storeOf } from '../../base/store/store.ts';
+import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
 import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
 import { canGoOn, type ExecuteOptions, executeShared } from '../engine/execute.ts';
@@ -16,11 +17,12 @@ import { loadBinding } from '../native/load.ts';
 import { locate } from '../output/destination.ts';
 import { partialPath } from '../output/partial.ts';
 import { holdShared, removeShared, type SharedFolder, SharedPublication, sharedId } from '../output/shared-publication.ts';
+import { isPublished } from '../plan/outputs/finished.ts';
 import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { readProvenance } from '../record/read-provenance.ts';
 import { ClaimedUnits, isGoneSoon } from './claimed-units.ts';
-import { adoptedRequest, checkAdopted, documentText, type PlanRecord, parseRecord, planRecord } from './plan-record.ts';
+import { adoptedRequest, checkAdopted, type PlanRecord, parseRecord, planRecord, recordText, wrongRecord } from './plan-record.ts';
 
 /** Seconds without a sign of life: clients of Lustre stall for half a minute. */
 export const RANK_TIMEOUT = 60;
@@ -57,6 +59,7 @@ const PERMANENT: ReadonlySet<number> = new Set([2, 3, 4, 5, 6]);
  */
 export async function* mergeWithRanks(planner: Planner, options: RankOptions, rank: Rank | null): AsyncGenerator<MergeEvent, MergeResult> {
   const merge = new RanksMerge(planner, options, rank);
+  const backoff = new Backoff();
   for (let tries = 0; ; tries++) {
     const made = options.force === true ? null : await merge.madeBefore();
     if (made !== null) return yield* merge.asMade(made);
@@ -64,8 +67,9 @@ export async function* mergeWithRanks(planner: Planner, options: RankOptions, ra
       return yield* merge.carryOut();
     } catch (error) {
       if (error instanceof BoardGone) {
-        if (tries < MOST_TRIES) continue;
-        throw error.cause;
+        if (tries === MOST_TRIES) throw error.cause;
+        await backoff.pause(options.signal);
+        continue;
       }
       // Another rank may have published it after this one had looked.
       const there = error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS' ? await merge.madeBefore() : null;
@@ -91,7 +95,7 @@ export function planForRanks(planner: Planner, options: RankOptions): Promise<Pl
 }
 
 /** How often a rank begins again where the board was taken away in that moment. */
-const MOST_TRIES = 3;
+const MOST_TRIES = 12;
 
 /** The work was finished, and tidied up, while this rank was beginning. */
 class BoardGone extends Error {}
@@ -111,12 +115,15 @@ export async function isBegunByRanks(recipe: AskedMerge): Promise<boolean> {
     );
 }
 
+/** Whether what stands in the name of an output is known with its members alone. */
+const isOpen = (path: string): boolean => path.search(PLACEHOLDER) >= 0;
+
 /** The output beside which the board lies: the first as written, up to where its name depends on the members. */
 export function boardOutput({ outputs }: AskedMerge): string | null {
   const path = outputs[0]?.path;
   if (path === undefined) return null;
   const parts = path.split('/');
-  const open = parts.findIndex((part) => PLACEHOLDER.test(part));
+  const open = parts.findIndex(isOpen);
   return open < 0 ? path : parts.slice(0, open + 1).join('/');
 }
 
@@ -151,13 +158,19 @@ class RanksMerge {
     const { recipe } = this.#planner;
     const paths = recipe.outputs.map(({ path }) => path);
     for (const path of paths) {
-      if (PLACEHOLDER.test(path)) return null;
+      if (isOpen(path)) return null;
       const record = await readProvenance(path).catch(() => null);
       if (record?.request !== requestDigest(recipe, path)) return null;
       // Of another job it may be that the run has grown since, or that its checkpoints are others: the plan says.
       if (this.#job !== undefined && record.timings?.job !== this.#job) return null;
+      const isFolder = await storeOf(path)
+        .stat(`${path}/${PROVENANCE_FILE}`)
+        .then(
+          () => true,
+          () => false,
+        );
       for (const { name, bytes } of [...record.files, ...(record.sideFiles ?? [])]) {
-        const file = `${path}/${name}`;
+        const file = isFolder ? `${path}/${name}` : path;
         const size = await storeOf(file)
           .stat(file)
           .then(
@@ -195,8 +208,10 @@ class RanksMerge {
     const shared = await holdShared(this.#system, destination, path).catch(() => null);
     if (shared === null) return;
     try {
-      const presence = new Presence(await FolderBoard.join(this.#system, shared.folder), this.#options.rankTimeout, () => this.#sign());
-      if (await isLeftBehind(presence)) await removeShared(this.#system, shared, false);
+      const board = FolderBoard.of(this.#system, shared.folder);
+      const presence = new Presence(board, this.#options.rankTimeout, () => this.#sign());
+      // Without a board it is being removed, or whoever did so died.
+      if ((await board.gone()) || (await isLeftBehind(presence))) await removeShared(this.#system, shared, false);
     } catch {
       // Whoever merges there next says what lies there.
     } finally {
@@ -214,7 +229,7 @@ class RanksMerge {
       try {
         const text = await (await FolderBoard.join(this.#system, folder)).get(PLAN_RECORD);
         if (text !== null) {
-          const record = parseRecord(text, request, folder.path);
+          const record = parseRecord(text, { recipe, request }, folder.path);
           return { plan: await this.#adopt(record, folder.path, true), record };
         }
       } finally {
@@ -223,7 +238,8 @@ class RanksMerge {
     }
     const resolved = await this.#planner.resolve();
     const plan = await this.#planner.build({ ...resolved, resume: true });
-    return { plan, record: planRecord(plan, resolved, { request, size: 1, unitBytes: this.#options.unitBytes }) };
+    const about = { request, launch: null, by: null, size: 1, unitBytes: this.#options.unitBytes };
+    return { plan, record: await planRecord(plan, resolved, about, this.#options.signal) };
   }
 
   async *carryOut(): AsyncGenerator<MergeEvent, MergeResult> {
@@ -245,10 +261,12 @@ class RanksMerge {
       return yield* this.#together(work, request);
     } catch (error) {
       const isGone =
-        error instanceof MergeError && error.details.errno === 'ENOENT' && work !== null && (await isGoneSoon(work.presence.board));
+        error instanceof BoardGone ||
+        (error instanceof MergeError && error.details.errno === 'ENOENT' && (work === null || (await isGoneSoon(work.presence.board))));
+      if (isGone && work !== null) work.isGone = true;
       const failure = this.#failed(error, work);
-      const kept = work !== null && (await this.#leave(work)) === 'kept';
-      if (isGone) throw new BoardGone('', { cause: error });
+      const kept = work !== null && (await this.#leave(work)) === 'kept' && !isGone;
+      if (isGone) throw error instanceof BoardGone ? error : new BoardGone('', { cause: error });
       if (kept) yield { type: 'kept', output: recipe.outputs[0]!.path };
       throw failure;
     } finally {
@@ -355,23 +373,31 @@ class RanksMerge {
     const { board } = presence;
     const backoff = new Backoff();
     const path = place.folder.path;
-    const before = await board.get(PLAN_RECORD);
-    for (let text = before; ; text = await board.get(PLAN_RECORD)) {
+    const read = (): Promise<string | null> =>
+      board.get(PLAN_RECORD).catch((error: unknown) => {
+        const isOther = error instanceof MergeError && error.code === 'E_OUTPUT_KIND';
+        throw isOther ? wrongRecord(path, `is none: ${error.message}`, error) : error;
+      });
+    const before = await read();
+    for (let text = before; ; text = await read()) {
       if (text !== null) {
-        const record = parseRecord(text, request, path);
-        const plan = await this.#adopt(record, path, before !== null && presence.atWork().length === 0);
-        if (before !== null && presence.atWork().length === 0) yield { type: 'warning', warning: goesOn(plan, path) };
+        const record = parseRecord(text, { recipe: this.#planner.recipe, request }, path);
+        const isOld = before !== null && (await this.#isOfEarlier(record, presence));
+        const plan = await this.#adopt(record, path, isOld);
+        if (isOld) yield { type: 'warning', warning: goesOn(plan, path) };
         return { plan, record };
       }
       presence.check();
       if (await presence.take('plan', (before, isSilent) => isSilent && before === 0)) {
         // Whoever had it may have written it before it fell silent.
-        if ((await board.get(PLAN_RECORD)) !== null) continue;
+        if ((await read()) !== null) continue;
         const resolved = await this.#planner.resolve();
         // What is there as it would be made is made, whatever was to be replaced.
         const plan = await this.#planner.build({ ...resolved, resume: true });
-        const record = planRecord(plan, resolved, { request, size: this.#rank?.size ?? 1, unitBytes: this.#options.unitBytes });
-        await board.put(PLAN_RECORD, documentText(record));
+        const { launch = null, size = 1 } = this.#rank ?? {};
+        const about = { request, launch, by: board.id, size, unitBytes: this.#options.unitBytes };
+        const record = await planRecord(plan, resolved, about, this.#options.signal);
+        await board.put(PLAN_RECORD, recordText(record));
         return { plan, record };
       }
       if (await board.gone()) throw new BoardGone('', { cause: goneBoard(path) });
@@ -379,14 +405,23 @@ class RanksMerge {
     }
   }
 
+  /** Whether a plan that was there is of an earlier start of the command. */
+  async #isOfEarlier({ launch: theirs, by }: PlanRecord, presence: Presence): Promise<boolean> {
+    const { launch = null } = this.#rank ?? {};
+    if (launch !== null) return theirs !== launch;
+    return by === null || !(await presence.meets(by, this.#options.signal));
+  }
+
   async #adopt(record: PlanRecord, path: string, isOld: boolean): Promise<Plan> {
     try {
       const request = adoptedRequest(record);
       if (request.outputs.length === 0) return await this.#planner.build({ ...(await this.#planner.resolve()), resume: true });
-      const plan = { ...(await this.#planner.build({ ...request, resume: false })), finished: record.finished };
-      checkAdopted(plan, record, path);
+      const plan = { ...(await this.#planOf(request)), finished: record.finished };
+      await checkAdopted(plan, record, { path, isOld, signal: this.#options.signal });
       return plan;
     } catch (error) {
+      // Of whatever lies there a request was made that no recipe makes.
+      if (error instanceof TypeError) throw wrongRecord(path, 'is no record of a plan that this version reads', error);
       if (!isOld || !(error instanceof MergeError) || error.exitCode !== 3) throw error;
       const { code, message, details, cause } = error;
       throw new MergeError(code, `${message}. Ranks began this merge before, of checkpoints as they were then`, {
@@ -394,6 +429,22 @@ class RanksMerge {
         help: `Put back what is missing or was changed; or remove ${path} to begin anew.`,
         cause,
       });
+    }
+  }
+
+  /** The plan of what others began, and may have published in part or as a whole since. */
+  async #planOf(request: PlanRequest): Promise<Plan> {
+    const { build } = this.#planner;
+    try {
+      return await build({ ...request, resume: false });
+    } catch (error) {
+      if (!(error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS')) throw error;
+      const plan = await build({ ...request, resume: false, force: true });
+      const published = await Promise.all(plan.outputs.map(isPublished));
+      // Where something else lies, that is what is wrong.
+      const isThere = await Promise.all(plan.outputs.map(({ path }) => this.#system.fs.lstat(path).catch(() => null)));
+      if (isThere.some((there, k) => there !== null && !published[k])) throw error;
+      return plan;
     }
   }
 
@@ -436,22 +487,29 @@ class RanksMerge {
     const fate = await this.#fateOf(work);
     // The board goes last: whoever finds it finds all that belongs to it.
     for (const publication of [...publications].sort((a, b) => Number(a.shared === place) - Number(b.shared === place))) {
-      await publication.close(fate);
+      await publication.close(work.isGone && publication.shared === place ? 'kept' : fate);
     }
-    if (fate !== 'kept' && !publications.some(({ shared }) => shared === place)) {
+    if (fate !== 'kept' && !work.isGone && !publications.some(({ shared }) => shared === place)) {
       await removeShared(this.#system, place, fate === 'removed').catch(() => {});
     }
     return fate;
   }
 
-  async #fateOf({ presence, publications, isDone, isUseless }: Work): Promise<Fate> {
+  async #fateOf({ presence, publications, isDone, isGone, isUseless }: Work): Promise<Fate> {
     if (isDone) {
       // Whoever publishes looks at what OUT replaced before it removes it: others wait, but not for the dead.
       const hasPublished = publications.length === 0 || publications.some((publication) => publication.isPlaced);
-      return hasPublished || (await isLeftBehind(presence)) ? 'published' : 'kept';
+      if (!hasPublished) await isLeftBehind(presence);
+      // Where the board is gone already, this process may have made a partial anew beside another output.
+      return 'published';
     }
-    await presence.look().catch(() => {});
-    if (presence.atWork().length > 0) return 'kept';
+    // What others have by now in the same place is theirs.
+    if (isGone) return publications.every(({ finished }) => finished.size === 0) ? 'removed' : 'kept';
+    const hasLooked = await presence.look().then(
+      () => true,
+      () => false,
+    );
+    if (!hasLooked || presence.atWork().length > 0) return 'kept';
     return isUseless === true || this.#options.keep === false || publications.every(({ finished }) => finished.size === 0)
       ? 'removed'
       : 'kept';
@@ -465,7 +523,7 @@ async function isLeftBehind(presence: Presence): Promise<boolean> {
   const backoff = new Backoff();
   for (;;) {
     if (await presence.board.gone()) return false;
-    await presence.look();
+    await presence.look().catch(() => {});
     if (presence.atWork().length === 0) return !(await presence.board.gone());
     await backoff.pause(undefined);
   }
@@ -485,6 +543,8 @@ interface Work {
   readonly presence: Presence;
   readonly publications: SharedPublication[];
   isDone?: boolean;
+  /** Somebody took the board away. */
+  isGone?: boolean;
   /** What is finished is of no use to a later run. */
   isUseless?: boolean;
   failure?: MergeError;

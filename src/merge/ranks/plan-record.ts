@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
 import { version } from '../../base/version.ts';
+import { digestOfFile, fingerprint } from '../../checkpoints/fingerprint.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
+import type { AskedMerge } from '../plan/request-digest.ts';
 import type { AdoptedPlan, Plan, PlanRequest } from '../plan/types.ts';
 
 /**
@@ -14,6 +18,10 @@ export interface PlanRecord {
   readonly program: string;
   /** Digest of what was asked for. */
   readonly request: string;
+  /** The start in which it was planned; null where the launcher says nothing. */
+  readonly launch: string | null;
+  /** Who planned it, on the board; null where it was planned before there was one. */
+  readonly by: string | null;
   readonly resolved: PlanRequest;
   readonly finished: readonly string[];
   /** Bytes of output that are claimed at a time. */
@@ -30,6 +38,8 @@ interface RecordedMember {
   /** Bytes of each of its files, and a digest of where its tensors lie in them. */
   readonly files: readonly number[];
   readonly tensors: string;
+  /** Digest of the content of its first file of tensors, as a fingerprint has it. */
+  readonly content: string;
 }
 
 /** Units of several ranks: a second or two of work, and enough of them that nobody waits for the last one. */
@@ -45,22 +55,30 @@ function unitBytesOf({ bytesWritten }: Pick<Plan, 'bytesWritten'>, size: number)
   return Math.max(LEAST_BYTES, Math.min(MOST_BYTES, even));
 }
 
-export function planRecord(
+/** @throws MergeError as `digestOfFile` does */
+export async function planRecord(
   plan: Plan,
   resolved: PlanRequest,
-  about: Pick<PlanRecord, 'request' | 'size'> & { readonly unitBytes: number | undefined },
-): PlanRecord {
+  about: Pick<PlanRecord, 'request' | 'launch' | 'by' | 'size'> & { readonly unitBytes: number | undefined },
+  signal?: AbortSignal,
+): Promise<PlanRecord> {
+  const content = await contentsOf(plan, signal);
   const made = new Set(plan.outputs.map(({ path }) => path));
   const { force, resume, memory, followLinks, ...asked } = resolved;
   return {
     schema: 'ckpt-merge/ranks',
     version: 1,
     program: version,
-    request: about.request,
+    ...{ request: about.request, launch: about.launch, by: about.by },
     resolved: { ...asked, outputs: resolved.outputs.filter(({ path }) => made.has(path)) },
     finished: plan.finished,
     unitBytes: about.unitBytes ?? unitBytesOf(plan, about.size),
-    members: plan.members.map(({ path, fingerprint, checkpoint }) => ({ path, fingerprint, ...seenOf(checkpoint) })),
+    members: plan.members.map(({ path, fingerprint, checkpoint }, m) => ({
+      path,
+      fingerprint,
+      ...seenOf(checkpoint),
+      content: content[m]!,
+    })),
     outputs: plan.outputs.map(({ digest, warnings }) => ({ digest, warnings })),
     size: about.size,
   };
@@ -88,29 +106,57 @@ export function parseDocument(text: string): unknown {
   );
 }
 
+/** A line with the record, and one with its SHA-256: what somebody changed, or a disk, is not carried out. */
+export function recordText(record: PlanRecord): string {
+  const line = documentText(record);
+  return `${line}\n${digestOf(line)}\n`;
+}
+
+const digestOf = (line: string): string => createHash('sha256').update(line).digest('hex');
+
 /**
- * @param request digest of what this rank was asked for @param path of the board, for people
+ * @param asked what this rank was asked for, and the digest of it @param path of the board, for people
  * @throws MergeError E_BOARD for what this version did not write
  */
-export function parseRecord(text: string, request: string, path: string): PlanRecord {
+export function parseRecord(text: string, asked: { readonly recipe: AskedMerge; readonly request: string }, path: string): PlanRecord {
   let record: PlanRecord | null = null;
+  const [line = '', sum] = text.split('\n');
   try {
-    record = parseDocument(text) as PlanRecord;
+    record = parseDocument(line) as PlanRecord;
   } catch {
     // Said below.
   }
-  const { schema, version: form, program, request: theirs, members, outputs, resolved } = record ?? ({} as Partial<PlanRecord>);
+  const { schema, version: form, program, request: theirs } = record ?? ({} as Partial<PlanRecord>);
   const wrong =
-    schema !== 'ckpt-merge/ranks' || form !== 1 || !Array.isArray(members) || !Array.isArray(outputs) || typeof resolved !== 'object'
+    schema !== 'ckpt-merge/ranks' || form !== 1
       ? 'is no record of a plan that this version reads'
       : program !== version
         ? `was written by version ${String(program)}, and this is ${version}`
-        : theirs !== request
+        : theirs !== asked.request
           ? 'is about another merge'
-          : null;
+          : sum !== digestOf(line) || !isWhole(record!, asked.recipe)
+            ? 'was changed since it was written'
+            : null;
   if (wrong === null) return record!;
-  throw new MergeError('E_BOARD', `${path}: its plan ${wrong}`, { details: { file: path } });
+  throw wrongRecord(path, wrong);
 }
+
+/** @param path of the board @param wrong what is wrong with the record of its plan */
+export function wrongRecord(path: string, wrong: string, cause?: unknown): MergeError {
+  return new MergeError('E_BOARD', `${path}: its plan ${wrong}`, { details: { file: path }, cause });
+}
+
+/** Whether a record has what is needed, and no other outputs than those that were asked for. */
+function isWhole({ resolved, members, outputs, finished, unitBytes }: PlanRecord, recipe: AskedMerge): boolean {
+  if (![members, outputs, finished, resolved?.inputs, resolved?.outputs].every(Array.isArray)) return false;
+  if (!(Number.isSafeInteger(unitBytes) && unitBytes > 0)) return false;
+  const wanted = recipe.outputs.map(({ path }) => path.split(PLACEHOLDER_PART).map(escaped).join('[^/]+'));
+  const pattern = new RegExp(`^(?:${wanted.join('|')})$`);
+  return resolved.outputs.every(({ path }) => pattern.test(path)) && resolved.outputs.length === outputs.length;
+}
+
+const PLACEHOLDER_PART = new RegExp(PLACEHOLDER.source.replace('(', '(?:'));
+const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 
 /** The request of a record, for this rank to plan as the first one did. */
 export function adoptedRequest(record: PlanRecord): PlanRequest {
@@ -121,14 +167,22 @@ export function adoptedRequest(record: PlanRecord): PlanRequest {
 
 /**
  * Whether this rank plans what the first one did, of the same files.
- * @throws MergeError E_INPUT_CHANGED naming the checkpoint; E_BOARD where the plans differ all the same
+ * @param isOld whether the record is of an earlier start, and the files may have changed since
+ * @throws MergeError E_INPUT_CHANGED naming the checkpoint; E_BOARD where the plans differ all the same; as
+ *   `fingerprint` does
  */
-export function checkAdopted(plan: Plan, record: PlanRecord, path: string): void {
+export async function checkAdopted(
+  plan: Plan,
+  record: PlanRecord,
+  { path, isOld, signal }: { readonly path: string; readonly isOld: boolean; readonly signal: AbortSignal | undefined },
+): Promise<void> {
   const recorded = new Map(record.members.map((member) => [member.path, member]));
-  for (const { path: member, checkpoint } of plan.members) {
+  const contents = await contentsOf(plan, signal);
+  for (const [m, { path: member, checkpoint }] of plan.members.entries()) {
     const before = recorded.get(member);
     const { files, tensors } = seenOf(checkpoint);
-    if (before !== undefined && before.tensors === tensors && before.files.join() === files.join()) continue;
+    const isSame = before?.tensors === tensors && before.files.join() === files.join() && before.content === contents[m];
+    if (isSame && (!isOld || (await fingerprint(checkpoint, signal)) === before.fingerprint)) continue;
     throw new MergeError('E_INPUT_CHANGED', `${member} is not what it was when the ranks planned this merge`, {
       details: { file: member },
       help: `Another rank sees other files there, or it changed since ${path} was begun: remove that folder to begin anew.`,
@@ -138,6 +192,20 @@ export function checkAdopted(plan: Plan, record: PlanRecord, path: string): void
   if (same) return;
   throw new MergeError('E_BOARD', `${path}: this rank plans another merge of the same checkpoints than the one that planned first`, {
     details: { file: path },
+  });
+}
+
+/** Checkpoints that are looked into at a time. */
+const AT_ONCE = 8;
+
+/**
+ * [member] a digest of what one of its files holds: other checkpoints of the same model, as copies on the disks
+ * of several machines may be, have the same sizes and headers.
+ */
+function contentsOf({ members }: Plan, signal: AbortSignal | undefined): Promise<string[]> {
+  return mapBounded(members, AT_ONCE, async ({ checkpoint }) => {
+    if (checkpoint.files.length === 0) return '';
+    return (await digestOfFile(checkpoint, checkpoint.heads.length, signal)).digest.toString('hex');
   });
 }
 
