@@ -13,6 +13,7 @@ import type { MergeEvent, MergeResult } from '../engine/events.ts';
 import { canGoOn, type ExecuteOptions, executeShared } from '../engine/execute.ts';
 import { publicationRequest } from '../engine/finalize.ts';
 import type { OwnTotals, SharedTotals } from '../engine/shared-work.ts';
+import { MergeTotals } from '../engine/totals.ts';
 import { loadBinding } from '../native/load.ts';
 import { locate } from '../output/destination.ts';
 import { partialPath } from '../output/partial.ts';
@@ -67,6 +68,11 @@ export async function* mergeWithRanks(planner: Planner, options: RankOptions, ra
       return yield* merge.carryOut();
     } catch (error) {
       if (error instanceof BoardGone) {
+        const result = await merge.asPlanned();
+        if (result !== null) {
+          yield { type: 'done', result };
+          return result;
+        }
         if (tries === MOST_TRIES) throw error.cause;
         await backoff.pause(options.signal);
         continue;
@@ -133,6 +139,7 @@ class RanksMerge {
   readonly #rank: Rank | null;
   readonly #system: System;
   readonly #warnings: Warning[] = [];
+  #planned: Plan | null = null;
   #own: OwnTotals = { bytesRead: 0, bytesWritten: 0, seconds: 0 };
 
   constructor(planner: Planner, options: RankOptions, rank: Rank | null) {
@@ -143,6 +150,15 @@ class RanksMerge {
       rename: (from, to, how) => loadBinding().rename(from, to, how),
       onWarning: (warning) => this.#warnings.push(warning),
     });
+  }
+
+  /** The result of what this rank had planned, where another one has published all of it; else null. */
+  async asPlanned(): Promise<MergeResult | null> {
+    const plan = this.#planned;
+    if (plan === null || !(await Promise.all(plan.outputs.map(isPublished))).every(Boolean)) return null;
+    const how = { threads: 0, isa: loadBinding().cpuInfo().active, io: 'map' } as const;
+    const rounding = plan.outputs.map(() => []);
+    return asRecorded(new MergeTotals(plan).result(how, rounding, plan.warnings));
   }
 
   get #job(): string | undefined {
@@ -282,6 +298,7 @@ class RanksMerge {
   async *#together(work: Work, request: string): AsyncGenerator<MergeEvent, MergeResult> {
     const { presence, place } = work;
     const { plan, record } = yield* this.#plan(work, request);
+    this.#planned = plan;
     if (plan.outputs.length > 0) {
       const writer = presence.board.id;
       for (const k of plan.outputs.keys()) {
