@@ -17,7 +17,9 @@ import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
 import { withOutside } from './plan/outside.ts';
 import type { Plan, PlanRequest } from './plan/types.ts';
-import { isBegunByRanks, mergeWithRanks, type Planner, planForRanks, RANK_TIMEOUT, type RankOptions } from './ranks/merge-with-ranks.ts';
+import { isBegunByRanks } from './ranks/board-place.ts';
+import { mergeWithRanks, RANK_TIMEOUT, type RankOptions } from './ranks/merge-with-ranks.ts';
+import { type Planner, planForRanks } from './ranks/shared-plan.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
 export interface MachineOptions extends Omit<ExecuteOptions, 'signal' | 'share'> {
@@ -169,7 +171,7 @@ function asRank(options: RecipeOptions): RankOptions {
 async function* launched(asked: Asked, options: RecipeOptions): AsyncGenerator<MergeEvent, MergeResult> {
   checkMachine(options);
   const words = commandWords(options.launcher!, 'launcher');
-  const planned = await planForRanks(plannerOf(asked, options), asRank(options));
+  const planned = await planForRanks(plannerOf(asked, options), options);
   return yield* launchEvents({ ...planned, asked: asked.recipe, outside: asked.outside }, words, options);
 }
 

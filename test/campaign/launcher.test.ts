@@ -312,6 +312,8 @@ describe('signals', () => {
     expect(second.code, second.stderr).toBe(0);
     expect(contentOf(out)).toEqual(await alone({ select: undefined }));
     expect(hiddenIn(folder)).toEqual([]);
+    // Where it was started nothing is made.
+    expect(readdirSync('.').filter((name) => /^[0-9a-f]{12}$/.test(name))).toEqual([]);
   });
 
   it('are swallowed by some: they are killed', { timeout: 60_000 }, async () => {

@@ -47,7 +47,7 @@ async function once<T>(of: SharedVerification, work: (carryOut: CarryOut) => Pro
   const destination = await locate(path);
   const asked = JSON.stringify([version, destination.name, subject]);
   const id = createHash('sha256').update(asked).digest('hex').slice(0, 12);
-  const place = await holdShared(SYSTEM, destination, join(destination.parent, `.${destination.name.slice(0, 64)}.verify-${id}`));
+  const place = await holdShared(SYSTEM, { destination, path: join(destination.parent, `.${destination.name.slice(0, 64)}.verify-${id}`) });
   const board = await FolderBoard.join(SYSTEM, place.folder);
   const nothing = { bytesRead: 0, bytesWritten: 0, seconds: 0 };
   const presence = new Presence(board, timeout, () => ({ ...signOf(rank), ...nothing }));

@@ -2,7 +2,7 @@ import { commandWords } from '../../base/machine/command-words.ts';
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
 import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
-import { boardOutput } from '../ranks/merge-with-ranks.ts';
+import { boardOutput } from '../ranks/board-place.ts';
 import { planRecord } from '../ranks/plan-record.ts';
 import { launchEvents } from './launch.ts';
 import type { LaunchOptions } from './order.ts';

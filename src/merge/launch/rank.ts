@@ -5,8 +5,9 @@ import { buildPlan } from '../plan/build.ts';
 import { isPublished } from '../plan/outputs/finished.ts';
 import { withOutside } from '../plan/outside.ts';
 import type { Plan } from '../plan/types.ts';
-import { mergeWithRanks, type Planner, RANK_TIMEOUT } from '../ranks/merge-with-ranks.ts';
+import { mergeWithRanks, RANK_TIMEOUT } from '../ranks/merge-with-ranks.ts';
 import { adoptedRequest, checkAdopted, type PlanRecord } from '../ranks/plan-record.ts';
+import type { Planner } from '../ranks/shared-plan.ts';
 import type { Order } from './order.ts';
 
 /** @throws MergeError E_INPUT_CHANGED where this machine sees other files than the one that planned */

@@ -39,7 +39,10 @@ const MADE = /^note-[0-9a-f]{12}-(\d+)$/;
  * @throws MergeError E_OTHER_USER where somebody else put something there, or can change what is in it;
  *   E_READ_ONLY, E_IO
  */
-export async function holdShared(system: System, destination: Destination, path: string): Promise<SharedFolder> {
+export async function holdShared(
+  system: System,
+  { destination, path }: { readonly destination: Destination; readonly path: string },
+): Promise<SharedFolder> {
   let made = 0;
   const makeOne = (folder: string, mode?: number): Promise<boolean> =>
     onOutput('create', folder, () =>

@@ -1,29 +1,25 @@
 import { createHash } from 'node:crypto';
-import { PLAN_RECORD, type Sign, signOf } from '../../base/board/board.ts';
+import { type Sign, signOf } from '../../base/board/board.ts';
 import { FolderBoard } from '../../base/board/folder-board.ts';
 import { Backoff, Dropped, Presence } from '../../base/board/presence.ts';
 import { type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
-import { worded } from '../../base/option-words.ts';
 import type { Rank } from '../../base/process/rank.ts';
-import { storeOf } from '../../base/store/store.ts';
-import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
-import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
 import { canGoOn, type ExecuteOptions, executeShared } from '../engine/execute.ts';
 import { publicationRequest } from '../engine/finalize.ts';
 import type { OwnTotals, SharedTotals } from '../engine/shared-work.ts';
 import { MergeTotals } from '../engine/totals.ts';
 import { loadBinding } from '../native/load.ts';
-import { locate } from '../output/destination.ts';
-import { partialPath } from '../output/partial.ts';
-import { holdShared, removeShared, type SharedFolder, SharedPublication, sharedId } from '../output/shared-publication.ts';
+import { holdShared, removeShared, type SharedFolder, SharedPublication } from '../output/shared-publication.ts';
 import { isPublished } from '../plan/outputs/finished.ts';
-import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
-import type { Plan, PlanRequest } from '../plan/types.ts';
+import { requestDigest } from '../plan/request-digest.ts';
+import type { Plan } from '../plan/types.ts';
 import { readProvenance } from '../record/read-provenance.ts';
+import { boardPlace, sharedPlace } from './board-place.ts';
 import { ClaimedUnits, isGoneSoon } from './claimed-units.ts';
-import { adoptedRequest, checkAdopted, type PlanRecord, parseRecord, planRecord, recordText, wrongRecord } from './plan-record.ts';
+import { madeBefore, resultOfMade } from './made-before.ts';
+import { BoardGone, type Planner, SharedPlan } from './shared-plan.ts';
 
 /** Seconds without a sign of life: clients of Lustre stall for half a minute. */
 export const RANK_TIMEOUT = 60;
@@ -32,14 +28,6 @@ export const RANK_TIMEOUT = 60;
 export interface RankOptions extends ExecuteOptions {
   /** Milliseconds without a sign of life after which a rank is taken for dead. */
   readonly rankTimeout: number;
-}
-
-/** How this process plans: it knows what was asked for. */
-export interface Planner {
-  readonly recipe: AskedMerge;
-  resolve(): Promise<PlanRequest>;
-  /** @throws every conflict of the plan */
-  build(request: PlanRequest): Promise<Plan>;
 }
 
 /** How often the first rank looks at what all have done, milliseconds. */
@@ -85,53 +73,8 @@ export async function* mergeWithRanks(planner: Planner, options: RankOptions, ra
   }
 }
 
-/** What ranks are to make, as the first of them would plan it. */
-export interface PlannedForRanks {
-  readonly plan: Plan;
-  readonly record: PlanRecord;
-}
-
-/**
- * Plans for ranks that this process is going to start: what ranks began before is planned as they did, and what
- * was made of the same members is finished.
- * @throws MergeError as a rank would
- */
-export function planForRanks(planner: Planner, options: RankOptions): Promise<PlannedForRanks> {
-  return new RanksMerge(planner, options, null).planned();
-}
-
 /** How often a rank begins again where the board was taken away in that moment. */
 const MOST_TRIES = 12;
-
-/** The work was finished, and tidied up, while this rank was beginning. */
-class BoardGone extends Error {}
-
-/** Whether ranks began this very merge, and left or are still at it. */
-export async function isBegunByRanks(recipe: AskedMerge): Promise<boolean> {
-  const output = boardOutput(recipe);
-  if (output === null) return false;
-  const destination = await locate(output).catch(() => null);
-  if (destination === null) return false;
-  const path = partialPath(destination, sharedId(requestDigest(recipe, output)));
-  return storeOf(path)
-    .stat(`${path}/${PLAN_RECORD}`)
-    .then(
-      () => true,
-      () => false,
-    );
-}
-
-/** Whether what stands in the name of an output is known with its members alone. */
-const isOpen = (path: string): boolean => path.search(PLACEHOLDER) >= 0;
-
-/** The output beside which the board lies: the first as written, up to where its name depends on the members. */
-export function boardOutput({ outputs }: AskedMerge): string | null {
-  const path = outputs[0]?.path;
-  if (path === undefined) return null;
-  const parts = path.split('/');
-  const open = parts.findIndex(isOpen);
-  return open < 0 ? path : parts.slice(0, open + 1).join('/');
-}
 
 class RanksMerge {
   readonly #planner: Planner;
@@ -166,62 +109,24 @@ class RanksMerge {
     return job === null ? undefined : createHash('sha256').update(job).digest('hex').slice(0, 12);
   }
 
-  /**
-   * Outputs that this very command has made, in this start of it or before; null where one of them is not
-   * there as it was published, or cannot be told.
-   */
-  async madeBefore(): Promise<readonly string[] | null> {
-    const { recipe } = this.#planner;
-    const paths = recipe.outputs.map(({ path }) => path);
-    for (const path of paths) {
-      if (isOpen(path)) return null;
-      const record = await readProvenance(path).catch(() => null);
-      if (record?.request !== requestDigest(recipe, path)) return null;
-      // Of another job it may be that the run has grown since, or that its checkpoints are others: the plan says.
-      if (this.#job !== undefined && record.timings?.job !== this.#job) return null;
-      const isFolder = await storeOf(path)
-        .stat(`${path}/${PROVENANCE_FILE}`)
-        .then(
-          () => true,
-          () => false,
-        );
-      for (const { name, bytes } of [...record.files, ...(record.sideFiles ?? [])]) {
-        const file = isFolder ? `${path}/${name}` : path;
-        const size = await storeOf(file)
-          .stat(file)
-          .then(
-            (stat) => stat.size,
-            () => null,
-          );
-        if (size !== bytes) return null;
-      }
-    }
-    return paths;
+  madeBefore(): Promise<readonly string[] | null> {
+    return madeBefore(this.#planner.recipe, this.#job);
   }
 
   /** What a rank says that comes when all is done. */
   async *asMade(finished: readonly string[]): AsyncGenerator<MergeEvent, MergeResult> {
-    const since = worded`checkpoints that were saved since take no part, and --force makes it anew with them`;
-    const message = `${finished.join(', ')}: made before by this very command; ${since}`;
-    const warning: Warning = { code: 'W_MADE_BEFORE', message };
-    yield { type: 'warning', warning };
+    const result = resultOfMade(finished);
+    for (const warning of result.warnings) yield { type: 'warning', warning };
     for (const output of finished) await this.#clear(output);
-    const phases = { readSeconds: 0, computeSeconds: 0, writeSeconds: 0, syncSeconds: 0 };
-    const result: MergeResult = {
-      ...{ schema: 'ckpt-merge/average', version: 1, outputs: [], finished, bytesRead: 0, seconds: 0, phases },
-      ...{ peakRssBytes: null, peakAnonBytes: null, threads: 0, isa: loadBinding().cpuInfo().active, io: 'map', resumedBytes: 0 },
-      warnings: [warning],
-    };
     yield { type: 'done', result };
     return result;
   }
 
   /** Removes what a rank left that died between publishing and tidying up. */
   async #clear(output: string): Promise<void> {
-    const destination = await locate(output);
-    const path = partialPath(destination, sharedId(requestDigest(this.#planner.recipe, output)));
-    if ((await this.#system.fs.lstat(path).catch(() => null)) === null) return;
-    const shared = await holdShared(this.#system, destination, path).catch(() => null);
+    const place = await sharedPlace(output, requestDigest(this.#planner.recipe, output));
+    if ((await this.#system.fs.lstat(place.path).catch(() => null)) === null) return;
+    const shared = await holdShared(this.#system, place).catch(() => null);
     if (shared === null) return;
     try {
       const board = FolderBoard.of(this.#system, shared.folder);
@@ -235,35 +140,11 @@ class RanksMerge {
     }
   }
 
-  /** What ranks that come will plan. */
-  async planned(): Promise<PlannedForRanks> {
-    const { recipe } = this.#planner;
-    const output = boardOutput(recipe)!;
-    const request = requestDigest(recipe, output);
-    if (await isBegunByRanks(recipe)) {
-      const { folder } = await holdShared(this.#system, await locate(output), sharedId(request));
-      try {
-        const text = await (await FolderBoard.join(this.#system, folder)).get(PLAN_RECORD);
-        if (text !== null) {
-          const record = parseRecord(text, { recipe, request }, folder.path);
-          return { plan: await this.#adopt(record, folder.path, true), record };
-        }
-      } finally {
-        await folder.close();
-      }
-    }
-    const resolved = await this.#planner.resolve();
-    const plan = await this.#planner.build({ ...resolved, resume: true });
-    const about = { request, launch: null, by: null, size: 1, unitBytes: this.#options.unitBytes };
-    return { plan, record: await planRecord(plan, resolved, about, this.#options.signal) };
-  }
-
   async *carryOut(): AsyncGenerator<MergeEvent, MergeResult> {
     const { recipe } = this.#planner;
-    const output = boardOutput(recipe)!;
-    const request = requestDigest(recipe, output);
-    const destination = await locate(output);
-    const place = await holdShared(this.#system, destination, partialPath(destination, sharedId(request))).catch((error: unknown) => {
+    const at = await boardPlace(recipe);
+    const { request } = at;
+    const place = await holdShared(this.#system, at).catch((error: unknown) => {
       throw error instanceof MergeError && error.code === 'E_TEMPORARY' ? new BoardGone('', { cause: error }) : error;
     });
     let work: Work | null = null;
@@ -297,15 +178,15 @@ class RanksMerge {
 
   async *#together(work: Work, request: string): AsyncGenerator<MergeEvent, MergeResult> {
     const { presence, place } = work;
-    const { plan, record } = yield* this.#plan(work, request);
+    const shared = new SharedPlan({ planner: this.#planner, rank: this.#rank, system: this.#system, options: this.#options });
+    const { plan, record } = yield* shared.together(presence, place.folder.path, request);
     this.#planned = plan;
     if (plan.outputs.length > 0) {
       const writer = presence.board.id;
       for (const k of plan.outputs.keys()) {
         const asked = { ...publicationRequest(plan, k, this.#options), writer };
-        const destination = await locate(asked.output);
-        const path = partialPath(destination, sharedId(plan.outputs[k]!.request!));
-        const shared = path === place.folder.path ? place : await holdShared(this.#system, destination, path);
+        const own = await sharedPlace(asked.output, plan.outputs[k]!.request!);
+        const shared = own.path === place.folder.path ? place : await holdShared(this.#system, own);
         work.publications.push(await SharedPublication.open(this.#system, shared, asked));
       }
     }
@@ -383,86 +264,6 @@ class RanksMerge {
       hosts: new Set(all.map(({ host }) => host)).size,
       job: this.#job,
     };
-  }
-
-  /** The plan that all ranks carry out: the first to claim it makes it, the others plan what it wrote down. */
-  async *#plan({ presence, place }: Work, request: string): AsyncGenerator<MergeEvent, { plan: Plan; record: PlanRecord }> {
-    const { board } = presence;
-    const backoff = new Backoff();
-    const path = place.folder.path;
-    const read = (): Promise<string | null> =>
-      board.get(PLAN_RECORD).catch((error: unknown) => {
-        const isOther = error instanceof MergeError && error.code === 'E_OUTPUT_KIND';
-        throw isOther ? wrongRecord(path, `is none: ${error.message}`, error) : error;
-      });
-    const before = await read();
-    for (let text = before; ; text = await read()) {
-      if (text !== null) {
-        const record = parseRecord(text, { recipe: this.#planner.recipe, request }, path);
-        const isOld = before !== null && (await this.#isOfEarlier(record, presence));
-        const plan = await this.#adopt(record, path, isOld);
-        if (isOld) yield { type: 'warning', warning: goesOn(plan, path) };
-        return { plan, record };
-      }
-      presence.check();
-      if (await presence.take('plan', (before, isSilent) => isSilent && before === 0)) {
-        // Whoever had it may have written it before it fell silent.
-        if ((await read()) !== null) continue;
-        const resolved = await this.#planner.resolve();
-        // What is there as it would be made is made, whatever was to be replaced.
-        const plan = await this.#planner.build({ ...resolved, resume: true });
-        const { launch = null, size = 1 } = this.#rank ?? {};
-        const about = { request, launch, by: board.id, size, unitBytes: this.#options.unitBytes };
-        const record = await planRecord(plan, resolved, about, this.#options.signal);
-        await board.put(PLAN_RECORD, recordText(record));
-        return { plan, record };
-      }
-      if (await board.gone()) throw new BoardGone('', { cause: goneBoard(path) });
-      await backoff.pause(this.#options.signal);
-    }
-  }
-
-  /** Whether a plan that was there is of an earlier start of the command. */
-  async #isOfEarlier({ launch: theirs, by }: PlanRecord, presence: Presence): Promise<boolean> {
-    const { launch = null } = this.#rank ?? {};
-    if (launch !== null) return theirs !== launch;
-    return by === null || !(await presence.meets(by, this.#options.signal));
-  }
-
-  async #adopt(record: PlanRecord, path: string, isOld: boolean): Promise<Plan> {
-    try {
-      const request = adoptedRequest(record);
-      if (request.outputs.length === 0) return await this.#planner.build({ ...(await this.#planner.resolve()), resume: true });
-      const plan = { ...(await this.#planOf(request)), finished: record.finished };
-      await checkAdopted(plan, record, { path, isOld, signal: this.#options.signal });
-      return plan;
-    } catch (error) {
-      // Of whatever lies there a request was made that no recipe makes.
-      if (error instanceof TypeError) throw wrongRecord(path, 'is no record of a plan that this version reads', error);
-      if (!isOld || !(error instanceof MergeError) || error.exitCode !== 3) throw error;
-      const { code, message, details, cause } = error;
-      throw new MergeError(code, `${message}. Ranks began this merge before, of checkpoints as they were then`, {
-        details,
-        help: `Put back what is missing or was changed; or remove ${path} to begin anew.`,
-        cause,
-      });
-    }
-  }
-
-  /** The plan of what others began, and may have published in part or as a whole since. */
-  async #planOf(request: PlanRequest): Promise<Plan> {
-    const { build } = this.#planner;
-    try {
-      return await build({ ...request, resume: false });
-    } catch (error) {
-      if (!(error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS')) throw error;
-      const plan = await build({ ...request, resume: false, force: true });
-      const published = await Promise.all(plan.outputs.map(isPublished));
-      // Where something else lies, that is what is wrong.
-      const isThere = await Promise.all(plan.outputs.map(({ path }) => this.#system.fs.lstat(path).catch(() => null)));
-      if (isThere.some((there, k) => there !== null && !published[k])) throw error;
-      return plan;
-    }
   }
 
   /**
@@ -566,16 +367,4 @@ interface Work {
   isUseless?: boolean;
   failure?: MergeError;
   left?: Promise<Fate>;
-}
-
-function goesOn({ members, outputs, finished }: Plan, path: string): Warning {
-  const names = [...outputs.map((output) => output.path), ...finished].join(', ');
-  const message =
-    `${names}: goes on with what ranks began (${path}), of the ${members.length} checkpoints that were chosen then; ` +
-    'checkpoints that were saved since take no part';
-  return { code: 'W_RANKS_GO_ON', message };
-}
-
-function goneBoard(path: string): MergeError {
-  return new MergeError('E_TEMPORARY', `${path} was removed by another process while ranks planned there`, { details: { file: path } });
 }
