@@ -7,6 +7,7 @@ import { average, runRecipe, watch } from '../../src/index.ts';
 import type { MergeEvent } from '../../src/merge/engine/events.ts';
 import type { MachineOptions } from '../../src/merge/run.ts';
 import type { Recipe } from '../../src/recipe/types.ts';
+import { TIMES } from '../support/campaign.ts';
 import { isAlive } from '../support/evaluating.ts';
 import { contentOf } from '../support/faults-merge.ts';
 import { hiddenIn, rankedRun, removeRuns } from '../support/ranks.ts';
@@ -236,7 +237,8 @@ describe('a launcher that', () => {
     });
   });
 
-  it('is ended where it goes on when all is made', { timeout: 60_000 }, async () => {
+  // It takes as long as a launcher has to end in.
+  it.skipIf(TIMES === 1)('is ended where it goes on when all is made', { timeout: 60_000 }, async () => {
     const { recipe, out, folder } = rankedRun();
     const { result } = await launched(recipe, `trap '' TERM; "$@"; while :; do sleep 0.1; done`);
     expect(contentOf(out)).toEqual(await alone());
@@ -330,7 +332,7 @@ describe('signals', () => {
     expect(processesOf(folder)).toEqual([]);
   });
 
-  it('that kill the command end its ranks, though nobody tells them', async () => {
+  it.skipIf(TIMES === 1)('that kill the command end its ranks, though nobody tells them', async () => {
     const { folder, out } = rankedRun();
     const path = launcher(folder, `echo begun >&2\n${ranks(2)}`);
     const result = await runCli(['average', join(folder, 'run'), '-o', out, '--launcher', path, ...slow, '--progress', 'json'], {
