@@ -2,7 +2,10 @@ import type { MergeError } from '../errors.ts';
 import { type Board, failureOf, failureRecord, type RankFailure, type Sign } from './board.ts';
 import { type Colleague, isAtWork, Sightings } from './sightings.ts';
 
-/** Signs of life a second, at most, and how many there are in the time after which a rank is taken for dead. */
+/**
+ * Milliseconds from one sign of life to the next, and how many there are at least in the time after which a rank
+ * is taken for dead.
+ */
 const BEAT_MS = 1000;
 const BEATS_IN_TIMEOUT = 5;
 const SHORTEST_MS = 20;
@@ -63,7 +66,7 @@ export class Presence {
     this.sightings = new Sightings(board);
   }
 
-  /** Says that this process is here, and goes on saying so until `end`. @throws the errno of the file system */
+  /** Says that this process is here, and goes on saying so until `end`. @throws MergeError E_IO and the like */
   async begin(): Promise<void> {
     await this.#beat();
     await this.sightings.look();
@@ -177,7 +180,7 @@ export class Presence {
     if (performance.now() - this.#lastBeat > this.timeout) throw new Dropped('this process was silent for too long');
   }
 
-  /** After having been dropped: says that this process is here again. @throws the errno of the file system */
+  /** After having been dropped: says that this process is here again. @throws MergeError E_IO and the like */
   async again(): Promise<void> {
     await this.#beat();
   }

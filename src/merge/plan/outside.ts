@@ -3,7 +3,8 @@ import type { OutsidePath } from '../../recipe/outside.ts';
 import type { Plan } from './types.ts';
 
 /**
- * A plan that says what its recipe names outside the recipe's folder. Inputs elsewhere are the rule, and so is an output beside the recipe's folder; others are worth a warning.
+ * A plan that says what its recipe names outside the recipe's folder. Inputs elsewhere are the rule, and so is
+ * an output beside the recipe's folder; others are worth a warning.
  */
 export function withOutside(plan: Plan, outside: readonly OutsidePath[]): Plan {
   if (outside.length === 0) return plan;

@@ -1,4 +1,5 @@
 import { PLAN_RECORD } from '../../base/board/board.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
 import { type Destination, locate } from '../output/destination.ts';
@@ -38,11 +39,16 @@ export async function sharedPlace(output: string, request: string): Promise<Boar
   return { destination, path: partialPath(destination, sharedId(request)), request };
 }
 
-/** Whether ranks began this very merge, and left or are still at it. */
+/**
+ * Whether ranks of this user began this very merge, and left or are still at it. What somebody else put under
+ * that name, which can be computed, is left alone as any unfinished merge of others.
+ */
 export async function isBegunByRanks(asked: AskedMerge): Promise<boolean> {
   if (boardOutput(asked) === null) return false;
   const place = await boardPlace(asked).catch(() => null);
   if (place === null) return false;
+  const folder = await SYSTEM.fs.lstat(place.path).catch(() => null);
+  if (folder?.isDirectory() !== true || folder.uid !== process.getuid?.()) return false;
   return storeOf(place.path)
     .stat(`${place.path}/${PLAN_RECORD}`)
     .then(
