@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { signOf } from '../../base/board/board.ts';
 import { ClaimedTasks } from '../../base/board/claimed-tasks.ts';
 import { FolderBoard } from '../../base/board/folder-board.ts';
-import { Presence } from '../../base/board/presence.ts';
+import { Backoff, Presence } from '../../base/board/presence.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { Rank } from '../../base/process/rank.ts';
@@ -29,18 +29,21 @@ export interface SharedVerification {
  * @throws what `work` throws; what another rank found wrong; E_OTHER_USER, E_READ_ONLY, E_IO for the folder
  */
 export async function withRanks<T>(of: SharedVerification, work: (carryOut: CarryOut) => Promise<T>): Promise<T> {
+  const backoff = new Backoff();
   for (let tries = 0; ; tries++) {
     try {
       return await once(of, work);
     } catch (error) {
       // The last of the others took the board away while this one was coming.
-      const isGone = error instanceof MergeError && error.details.rank === undefined && error.details.errno === 'ENOENT';
-      if (!isGone || tries === MOST_TRIES) throw error;
+      const isOwn = error instanceof MergeError && error.details.rank === undefined;
+      if (!isOwn || !(error.details.errno === 'ENOENT' || error.code === 'E_TEMPORARY') || tries === MOST_TRIES) throw error;
+      await backoff.pause(of.signal);
     }
   }
 }
 
-const MOST_TRIES = 3;
+/** How often a rank begins again where the board was taken away in that moment. */
+const MOST_TRIES = 12;
 
 async function once<T>(of: SharedVerification, work: (carryOut: CarryOut) => Promise<T>): Promise<T> {
   const { path, subject, rank, timeout, signal } = of;
