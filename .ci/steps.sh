@@ -2,12 +2,14 @@
 # C++ compiler and CMake.
 passed=0
 failed=0
+# What failed, told again at the end: logs of thousands of lines are cut, or read from below.
+failures=$(mktemp)
 
 step() { # step NAME COMMAND...
   local name=$1 start=$SECONDS
   shift
   echo "--- $name"
-  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name" | tee -a "$failures"; fi
   echo "--- $name: $((SECONDS - start)) s"
 }
 
@@ -24,7 +26,10 @@ tests() { # tests NAME COMMAND...
   fi
   # A suite that cannot even load has no failing test to count.
   [ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
-  [ "$bad" -eq 0 ] || echo "FAILED: $name"
+  if [ "$bad" -gt 0 ]; then
+    echo "FAILED: $name" | tee -a "$failures"
+    if [ -f build/test-results.json ]; then node .ci/failed-tests.js build/test-results.json >>"$failures"; fi
+  fi
   passed=$((passed + ok))
   failed=$((failed + bad))
   echo "--- $name: $((SECONDS - start)) s"
@@ -53,7 +58,7 @@ joined() {
   trap - EXIT
   cat "$beside_log"
   # Where they came to no end there are no counts.
-  if [ -f "$beside_log.counts" ]; then read -r ok bad <"$beside_log.counts"; else echo 'FAILED: the steps beside ended early'; fi
+  if [ -f "$beside_log.counts" ]; then read -r ok bad <"$beside_log.counts"; else echo 'FAILED: the steps beside ended early' | tee -a "$failures"; fi
   rm -f "$beside_log" "$beside_log.counts"
   passed=$((passed + ok))
   failed=$((failed + bad))
@@ -78,8 +83,10 @@ install_slurm() {
   [ -z "$missing" ] || install_packages slurmctld slurmd slurm-client munge || skip slurm 'apt-get could not install it'
 }
 
-# The last line, and the exit status of the script.
+# What failed, the last line, and the exit status of the script.
 report() {
+  cat "$failures"
+  rm -f "$failures"
   echo "$passed passed, $failed failed"
   [ "$failed" -eq 0 ]
 }
