@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { signOf } from '../../base/board/board.ts';
 import { ClaimedTasks } from '../../base/board/claimed-tasks.ts';
@@ -7,6 +6,7 @@ import { Backoff, Presence } from '../../base/board/presence.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { Rank } from '../../base/process/rank.ts';
+import { shortDigest } from '../../base/short-digest.ts';
 import { version } from '../../base/version.ts';
 import { locate } from '../../merge/output/destination.ts';
 import { holdShared, removeShared } from '../../merge/output/shared-publication.ts';
@@ -49,8 +49,10 @@ async function once<T>(of: SharedVerification, work: (carryOut: CarryOut) => Pro
   const { path, subject, rank, timeout, signal } = of;
   const destination = await locate(path);
   const asked = JSON.stringify([version, destination.name, subject]);
-  const id = createHash('sha256').update(asked).digest('hex').slice(0, 12);
-  const place = await holdShared(SYSTEM, { destination, path: join(destination.parent, `.${destination.name.slice(0, 64)}.verify-${id}`) });
+  const place = await holdShared(SYSTEM, {
+    destination,
+    path: join(destination.parent, `.${destination.name.slice(0, 64)}.verify-${shortDigest(asked)}`),
+  });
   const board = await FolderBoard.join(SYSTEM, place.folder);
   const nothing = { bytesRead: 0, bytesWritten: 0, seconds: 0 };
   const presence = new Presence(board, timeout, () => ({ ...signOf(rank), ...nothing }));

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ERROR_CODES, type ErrorCode, MergeError } from '../errors.ts';
 import type { Rank } from '../process/rank.ts';
+import { shortDigest } from '../short-digest.ts';
 
 /** What a rank says of itself each time that it gives a sign of life. */
 export interface Sign {
@@ -92,6 +92,5 @@ function parsed(text: string): Partial<Record<keyof RankFailure, unknown>> {
 
 /** What a rank says of who it is; null is a process that was started alone. */
 export function signOf(rank: Rank | null): Pick<Sign, 'rank' | 'launch' | 'host'> {
-  const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 12);
-  return { rank: rank?.rank ?? 0, launch: rank?.launch ?? null, host };
+  return { rank: rank?.rank ?? 0, launch: rank?.launch ?? null, host: shortDigest(hostname()) };
 }

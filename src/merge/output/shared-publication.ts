@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { errnoOf } from '../../base/disk/errno.ts';
 import { otherUser } from '../../base/disk/folder-lock.ts';
@@ -11,6 +10,7 @@ import { writeNewFile } from '../../base/disk/own-file.ts';
 import { claim, ownerFile } from '../../base/disk/owner.ts';
 import type { System } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { shortDigest } from '../../base/short-digest.ts';
 import type { Destination } from './destination.ts';
 import { agreeing, JournalWriter, journalFile, readEachJournal } from './journal.ts';
 import { freshBeside, PAYLOAD, READY, removePartial } from './partial.ts';
@@ -21,7 +21,7 @@ import type { JournalUnit, Publication, PublicationRequest } from './types.ts';
 
 /** The id of the partial of an output that ranks make together: whoever was asked the same finds it. */
 export function sharedId(request: string): string {
-  return createHash('sha256').update(`ranks ${request}`).digest('hex').slice(0, 12);
+  return shortDigest(`ranks ${request}`);
 }
 
 /** A partial that several processes work in. */

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import { type Sign, signOf } from '../../base/board/board.ts';
 import { FolderBoard } from '../../base/board/folder-board.ts';
 import { Backoff, Dropped, Presence } from '../../base/board/presence.ts';
 import { type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import type { Rank } from '../../base/process/rank.ts';
+import { shortDigest } from '../../base/short-digest.ts';
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
 import { canGoOn, type ExecuteOptions, executeShared } from '../engine/execute.ts';
 import { publicationRequest } from '../engine/finalize.ts';
@@ -106,7 +106,7 @@ class RanksMerge {
 
   get #job(): string | undefined {
     const { job = null } = this.#rank ?? {};
-    return job === null ? undefined : createHash('sha256').update(job).digest('hex').slice(0, 12);
+    return job === null ? undefined : shortDigest(job);
   }
 
   madeBefore(): Promise<readonly string[] | null> {
