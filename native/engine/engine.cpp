@@ -213,8 +213,9 @@ void Engine::read_ahead(const Call& call, std::size_t chunk) const {
   }
 }
 
+// The window is shared among files: of an input of several ranks each file is at work at once.
 void Engine::release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const {
-  const std::uint64_t window = kMostUsed / std::max<std::size_t>(job.inputs, 1);
+  const std::uint64_t window = used_window(job.inputs, job.files.size());
   const Piece* const past = plan.end(chunk);
   for (std::size_t n = 0; n < job.inputs; ++n) {
     const auto in_boxes = [&](const Piece& piece) { return job.reads(piece.segment, n) && job.boxes.hold(piece.segment * job.inputs + n); };
@@ -231,12 +232,11 @@ void Engine::release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& 
   }
 }
 
-// Boxes lie in many files at once, or in many places of one: the window is shared among files, and what lies
-// between two boxes is not taken for used. Ranges of few pages wait for the end of the segment, when they
+// Boxes lie in many places of a file at once: what lies between two of them is not taken for used. Ranges of few pages wait for the end of the segment, when they
 // have grown together.
 void Engine::release_boxes(const Job& job, const Piece& piece, std::size_t n) const {
   constexpr std::uint64_t kFewPages = std::uint64_t{16} << 10;
-  const std::uint64_t window = kMostUsed / std::max(job.inputs, job.files.size());
+  const std::uint64_t window = used_window(job.inputs, job.files.size());
   bool waiting = false;
   RangeWalk ranges(job, &piece, &piece + 1, n, RangeWalk::Gaps::loose);
   for (Range range; ranges.next(&range);) {

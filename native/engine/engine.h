@@ -3,6 +3,7 @@
 // bounded set of slots.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <list>
@@ -18,8 +19,13 @@
 
 namespace ckpt {
 
-// Used pages of mapped inputs that wait to be given back, of all inputs together.
-constexpr std::uint64_t kMostUsed = std::uint64_t{128} << 20;
+// Used bytes of a mapped file that wait to be given back: of all files together at most `kMost`, unless there
+// are many. (Giving back interrupts every thread, and pages of 2 MiB are given back whole.)
+inline std::uint64_t used_window(std::size_t inputs, std::size_t files) {
+  constexpr std::uint64_t kMost = std::uint64_t{128} << 20;
+  constexpr std::uint64_t kLeast = std::uint64_t{4} << 20;
+  return std::max(kLeast, kMost / std::max({std::size_t{1}, inputs, files}));
+}
 
 // What every call has to say of itself.
 struct CallResult {

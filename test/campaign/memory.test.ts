@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSyntheticCheckpoint } from '../../src/analysis/bench/synthetic.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
+import { along, cutCopy } from '../support/dcp-cuts.ts';
 
 const CHILD = fileURLToPath(new URL('../support/memory-child.js', import.meta.url));
 const MIB = 2 ** 20;
@@ -33,13 +34,13 @@ interface Measured {
 }
 
 /** K outputs of all N inputs, or of windows of so many that move over them. */
-async function measure(N: number, K: number, memory: number, options: object, window = N): Promise<Measured> {
+async function measure(N: number, K: number, memory: number, options: object, window = N, from = inputs): Promise<Measured> {
   const outputs = Array.from({ length: K }, (_, k) => ({
     path: join(folder.path, `out-${k}`),
     members: Array.from({ length: window }, (_, i) => i + (window < N ? k : 0)),
     weights: Array.from({ length: window }, (_, i) => (i + k + 1) / 50),
   }));
-  const request = JSON.stringify({ inputs: inputs.slice(0, N), outputs, memory, options });
+  const request = JSON.stringify({ inputs: from.slice(0, N), outputs, memory, options });
   const { stdout } = await promisify(execFile)(process.execPath, [CHILD, request]);
   for (const { path } of outputs) rmSync(path, { recursive: true });
   return JSON.parse(stdout) as Measured;
@@ -78,6 +79,15 @@ describe.skipIf(process.platform !== 'linux')('resident memory', () => {
     // 480 MiB are mapped and read, and would all be resident; what may be are the process, the buffers, 128
     // MiB of used pages that wait to be given back and 2 threads x 10 inputs x a chunk of 4 MiB.
     expect(peakRssBytes).toBeLessThan(90e6 + 64 * MIB + 128 * MIB + 2 * 10 * 4 * MIB);
+  });
+
+  it('nor where each input lies in files of several ranks, which are all in use at once', async () => {
+    const dcp = await cutCopy(inputs[0]!, join(folder.path, 'dcp', 'checkpoint-1'), along(0, 4));
+    const links = Array.from({ length: 10 }, (_, i) => join(folder.path, 'dcp', `checkpoint-${i + 2}`));
+    for (const link of links) symlinkSync(dcp, link);
+    const { peakRssBytes } = await measure(10, 1, 64 * MIB, { threads: 2, io: 'map' }, 10, links);
+    // As above, but of each of 40 files up to 4 MiB wait, and what is given back ends where a page of 2 MiB does.
+    expect(peakRssBytes).toBeLessThan(90e6 + 64 * MIB + 40 * 6 * MIB + 2 * 10 * 4 * MIB);
   });
 });
 

@@ -38,7 +38,7 @@ Status requantise(Engine& engine, const QuantJob& job, QuantResult* result) {
       if (job.reads(task.strip, n)) use(codes_extent(job, task, n));
     }
   };
-  const std::uint64_t window = kMostUsed / job.inputs;
+  const std::uint64_t window = used_window(job.inputs, job.files.size());
   std::mutex ending;
   Status first_failure;
   const auto work = [&] {
