@@ -23,6 +23,7 @@ const PICTURES = {
     ['ema, alpha 0.1', { method: 'ema', alpha: 0.1 }],
     ['ema, alpha 0.2', { method: 'ema', alpha: 0.2 }],
     ['ema, half-life 2ckpt', { method: 'ema', halfLife: '2ckpt' }],
+    ['ema, half-life-fraction 0.2', { method: 'ema', halfLifeFraction: 0.2 }],
   ],
   'ema-normalized': [
     ['ema-normalized, alpha 0.1', { method: 'ema-normalized', alpha: 0.1 }],

@@ -176,6 +176,7 @@ export const WARNING_CODES = {
   W_ORDER_ASSUMED: 'Not every input has a step of its own, so the given order, or that of a number in the names, is taken as oldest first.',
   W_WEIGHT_SUM: 'The explicit weights do not sum to 1.',
   W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint over twice the weight of the newest.',
+  W_WINDOW_SHORT: 'The average goes further back than the members: the oldest stands for over a tenth of it.',
   W_NO_EFFECT: 'An option that was given changes nothing here.',
   W_UNEVEN_SPACING: 'The members are unevenly spaced and the schedule counts them instead of measuring.',
   W_SPACING_ASSUMED: 'No member positions are known, so the schedule takes the members as evenly spaced.',

@@ -112,6 +112,13 @@ describe('an accumulator', () => {
     expect(valuesOf(merged(50))).toEqual([15 / 8 + (50 * 7) / 8]);
   });
 
+  it('follows the training with a half-life that is a share of it', async () => {
+    await trainer.does(['shards', 10], ['shards', 20], ['shards', 40]);
+    // κ = ln 2 / f = 1: weights 1/4, 1/4, 1/2 of 10, 20 and 40
+    await once({ accumulate: 'ema', halfLifeFraction: Math.LN2 });
+    expect(valuesOf(merged(40))).toEqual([27.5]);
+  });
+
   it('does not take in what came before it, or what holds an infinity', async () => {
     await trainer.does(['shards', 10], ['shards', 30]);
     await once({ accumulate: 'ema', alpha: 0.5 });

@@ -251,6 +251,9 @@ describe('a watch', () => {
     ['a window with an accumulator', { accumulate: 'ema', select: { last: 3 } }, 'E_OPTION'],
     ['an alpha of 2 for an accumulator', { accumulate: 'ema', alpha: 2 }, 'E_OPTION'],
     ['alpha and half-life', { accumulate: 'ema', alpha: 0.5, halfLife: '2steps' }, 'E_OPTION'],
+    ['a half-life as a share beside one', { accumulate: 'ema', halfLifeFraction: 0.5, halfLife: '2steps' }, 'E_OPTION'],
+    ['an origin without a share', { accumulate: 'ema', origin: '2steps' }, 'E_OPTION'],
+    ['a decay with an accumulator', { accumulate: 'ema', decay: 'linear' }, 'E_OPTION'],
     ['an alpha of 2', { method: 'ema', alpha: 2 }, 'E_OPTION'],
   ])('ends at once with %s', async (_, options, code) => {
     await trainer.does(['shards', 1], ['shards', 2]);

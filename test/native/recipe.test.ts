@@ -105,6 +105,11 @@ describe('the recipe in a merge', () => {
     ['mean', {}, 'method: sma'],
     ['ramp of the last three, stored as F32', { method: 'wma', select: { last: 3 }, dtype: 'F32' }, 'method: wma\n    dtype: F32'],
     ['half-life by steps', { method: 'ema', halfLife: '200steps' }, 'method: ema\n    half-life: 200steps'],
+    [
+      'half-life as a share of the training',
+      { method: 'ema', halfLifeFraction: 0.3, origin: 50 },
+      'half-life-fraction: 0.3\n    origin: 50steps',
+    ],
     ['decay by uneven positions', { method: 'wsm', decay: '1-sqrt', decayFloor: 0.1 }, 'decay: 1-sqrt'],
     ['a decay that ends at a step', { method: 'wsm', decay: 'linear', decayEnd: '1500' }, 'decay-end: "1500"\n'],
     ['members in reverse', { method: 'wma', reverse: true }, 'method: wma\n    reverse: true'],

@@ -150,6 +150,22 @@ const RUNS: readonly Row[] = [
   ['E_OPTION', 2, 'schedule: a parameter of another method', average('--method', 'wma', '--gamma', '1'), 'extrapolate'],
   ['E_OPTION', 2, 'schedule: alpha and half-life', average('--method', 'ema', '--alpha', '0.1', '--half-life', '100steps'), 'half-life'],
   ['E_OPTION', 2, 'schedule: --half-life 0', average('--method', 'ema', '--half-life', '0steps'), 'half-life'],
+  [
+    'E_OPTION',
+    2,
+    'schedule: a half-life as a share, beside one',
+    average('--method', 'ema', '--half-life', '9steps', '--half-life-fraction', '0.05'),
+    '--half-life-fraction cannot be used together',
+  ],
+  [
+    'E_OPTION',
+    2,
+    'schedule: members before the origin',
+    average('--method', 'ema', '--half-life-fraction', '0.05', '--origin', '1M'),
+    '--origin',
+    run(STEADY),
+  ],
+  ['E_OPTION', 2, 'schedule: --origin alone', average('--method', 'ema', '--origin', '1B'), 'half-life-fraction'],
   ['E_OPTION', 2, 'schedule: --decay-floor 1', average('--method', 'wsm', '--decay-floor', '1'), '--decay-floor'],
   [
     'E_DECAY',

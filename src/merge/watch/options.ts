@@ -5,7 +5,7 @@ import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
 import { commandWords } from '../../base/machine/command-words.ts';
 import { optionName } from '../../base/option-words.ts';
-import { pick } from '../../base/pick.ts';
+import { keysOf, pick } from '../../base/pick.ts';
 import { refuse } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { contradictions } from '../../recipe/file/contradictions.ts';
@@ -14,6 +14,7 @@ import { CHECKS, LAUNCH, MACHINE, RECIPE, SELECT, TOKENS, TRUST } from '../../re
 import { policiesOf, requestOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
+import { weightProblems } from '../../recipe/schedule/check.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { WATCHED_WINDOW } from './selection.ts';
 import type { WatchOptions } from './types.ts';
@@ -22,7 +23,7 @@ import type { WatchOptions } from './types.ts';
  * Weights that an accumulator can have for some tensors: the recursion is the only one that needs no older
  * checkpoint.
  */
-const RECURSIVE: ReadonlySet<string> = new Set(['method', 'alpha', 'halfLife']);
+const RECURSIVE: ReadonlySet<string> = new Set(['method', 'alpha', 'halfLife', 'halfLifeFraction', 'origin']);
 
 /** What a watch takes, in the library. */
 const OF_WATCH = {
@@ -94,16 +95,13 @@ function checkWindow({ select: { last = WATCHED_WINDOW, minMembers } = {} }: Wat
     fail(`${optionName('minMembers')} ${minMembers} cannot be reached by windows of ${last}`);
 }
 
-function checkAccumulator({ select, method, alpha, halfLife, shardSize }: WatchOptions): void {
+function checkAccumulator({ select, method, shardSize, ...options }: WatchOptions): void {
   if (shardSize !== undefined)
     fail(`${optionName('shardSize')} is for windows: an accumulator and its merges are written in one read, and differ in dtype`);
   const other = Object.entries({ method, ...select }).find(([, value]) => value !== undefined);
   if (other !== undefined) fail(`${optionName(other[0])} is about windows, and an accumulator has none`);
-  if (alpha !== undefined && halfLife !== undefined)
-    fail(`${optionName('alpha')} and ${optionName('halfLife')} are two ways to say one thing`);
-  if (alpha !== undefined && !(alpha > 0 && alpha <= 1)) fail(`${optionName('alpha')} must be over 0 and at most 1, not ${alpha}`);
-  if (halfLife !== undefined && !(parseQuantity(halfLife, optionName('halfLife')).value > 0))
-    fail(`${optionName('halfLife')} must be over 0`);
+  const weighed = { method: 'ema' as const, ...pick(options, keysOf(PARAMETERS)) };
+  refuse(weightProblems(weighed), { several: (count) => `${count} things are wrong with the weights of the accumulator` });
 }
 
 /**

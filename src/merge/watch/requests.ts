@@ -11,6 +11,7 @@ import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
 import { CHECKS, TRUST } from '../../recipe/options.ts';
+import { weighByEma } from '../../recipe/schedule/ema.ts';
 import { DEFAULT_ALPHA } from '../../recipe/schedule/methods.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import type { FoundMembers, OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
@@ -90,9 +91,16 @@ function passedBy(broken: Run['broken'], before: Accumulator | null, end: RunChe
  * Share of the new checkpoint; null where it is no newer than what the accumulator holds. A half-life H over
  * a distance d gives 1 - 2^(-d/H).
  */
-function shareOf({ alpha, halfLife }: WatchOptions, before: Accumulator, end: RunCheckpoint): number | null {
+function shareOf(options: WatchOptions, before: Accumulator, end: RunCheckpoint): number | null {
+  const { alpha, halfLife, halfLifeFraction } = options;
   const passed = distance(before, end, { unit: before.tokens !== null && end.tokens !== null ? 'tokens' : 'steps' }, 1);
   if (passed !== null && passed <= 0) return null;
+  // Before the first step there is no training that the average could stand for.
+  if (halfLifeFraction !== undefined && before.step === 0) return 1;
+  if (halfLifeFraction !== undefined) {
+    const members = [{ ...before, path: join(options.output, before.output) }, end];
+    return weighByEma(members, pick(options, ['halfLifeFraction', 'origin'])).weights[1]!;
+  }
   if (halfLife === undefined) return alpha ?? DEFAULT_ALPHA;
   const half = parseQuantity(halfLife, optionName('halfLife'));
   const along = distance(before, end, half, 1);

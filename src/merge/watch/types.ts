@@ -32,7 +32,7 @@ export interface WatchOptions
   readonly select?: WindowSelection | undefined;
   /**
    * Instead of windows: one float32 accumulator that every new checkpoint enters with `alpha`, or by its
-   * distance and `halfLife`.
+   * distance and `halfLife` or `halfLifeFraction`.
    */
   readonly accumulate?: 'ema' | undefined;
   /** Newest merges to keep; default 3, `Infinity` for all. */

@@ -11,11 +11,19 @@ import type { WeightRequest } from './types.ts';
 /** Pairs of parameters that exclude each other, and why. */
 const EXCLUSIVE: readonly (readonly [ParameterName, ParameterName, string])[] = [
   ['alpha', 'halfLife', 'alpha counts members, a half-life measures'],
+  ['alpha', 'halfLifeFraction', 'alpha counts members, a half-life measures'],
+  ['halfLife', 'halfLifeFraction', 'a half-life is a distance, or a share of the training so far'],
   ['decay', 'decayFile', 'a list of factors has its own shape'],
   ['decayFloor', 'decayFile', 'a list of factors has its own floor'],
   ['decayEnd', 'decayFile', 'a list of factors has its own end'],
   ['reverse', 'scramble', 'weights have one order'],
 ];
+
+/** Parameters that mean something beside another one only. */
+const BESIDE: readonly (readonly [ParameterName, ParameterName])[] = [['origin', 'halfLifeFraction']];
+
+/** Quantities that are places in the training, of which 0 is one, and no distances. */
+const PLACES: readonly ParameterName[] = ['decayEnd', 'origin'];
 
 /**
  * All problems of a request that need no members to be seen: unknown methods, parameters of other methods,
@@ -41,6 +49,11 @@ export function weightProblems(request: WeightRequest): Problem[] {
     if (![a, b].every((name) => own?.includes(name) && request[name] !== undefined && request[name] !== false)) continue;
     const message = `${optionName(a)} and ${optionName(b)} cannot be used together: ${why}`;
     problems.push({ path: [b], message, help: 'Give one or the other.' });
+  }
+  for (const [name, other] of BESIDE) {
+    if (!own?.includes(name) || request[name] === undefined || request[other] !== undefined) continue;
+    const message = `${optionName(name)} has no meaning without ${optionName(other)}`;
+    problems.push({ path: [name], message, help: about(name) });
   }
   return problems;
 }
@@ -102,7 +115,7 @@ function wantedValue(parameter: Parameter, value: unknown): string | null {
 function wantedQuantity(name: ParameterName, text: QuantityText): string | null {
   try {
     const { value, unit } = parseQuantity(text, optionName(name));
-    if (name === 'decayEnd') return unit === 'checkpoints' ? 'a step or a token count, as 12000 or 2T' : null;
+    if (PLACES.includes(name)) return unit === 'checkpoints' ? 'a step or a token count, as 12000 or 2T' : null;
     return value > 0 ? null : 'a distance over 0';
   } catch (error) {
     if (!(error instanceof MergeError)) throw error;

@@ -64,7 +64,7 @@ export const METHODS: readonly Method[] = [
     source: 'PMA eq. 4',
     base: 'none',
     needs: { positions: 'index or axis' },
-    parameters: ['alpha', 'halfLife'],
+    parameters: ['alpha', 'halfLife', 'halfLifeFraction', 'origin'],
     weigh: weighByEma,
   },
   {

@@ -30,6 +30,16 @@ export const PARAMETERS = {
     kind: 'quantity',
     help: 'distance over which an old checkpoint loses half its weight: 2B, 500steps, 3ckpt; instead of alpha',
   },
+  halfLifeFraction: {
+    kind: 'number',
+    range: { above: 0, atMost: 1 },
+    help: 'half-life as a share of the training so far, as 0.05: the average grows with the run; instead of alpha or a half-life',
+  },
+  origin: {
+    kind: 'quantity',
+    default: 0,
+    help: 'step or token count at which the training began, from which the share of the half-life is taken',
+  },
   decay: {
     kind: 'choice',
     choices: ['linear', 'cosine', '1-sqrt', 'minus-sqrt'],

@@ -32,6 +32,12 @@ export interface WeightRequest {
    * alpha.
    */
   readonly halfLife?: QuantityText | undefined;
+  /**
+   * ema: the half-life as a share of the training so far, which grows with it; instead of alpha or a half-life.
+   */
+  readonly halfLifeFraction?: number | undefined;
+  /** ema with halfLifeFraction: step or token count at which the training began; default 0. */
+  readonly origin?: QuantityText | undefined;
   /** wsm: shape of the decay that the merge stands for. */
   readonly decay?: DecayName | undefined;
   /** wsm: factor that the decay ends at, in [0, 1); default 0. */

@@ -12,8 +12,8 @@ import type { DecayName, ScheduleContext, ScheduleMember, Weighing, WeightReques
  * Factors w_1 … w_k of a decay that begins at the oldest member: u_i = (T_i − T_0) / (T_k − T_0 + h) and w_i
  * = r + (1 − r)·f(u_i), h the distance from the newest member to the end of the decay. With h = (T_k − T_0)/k
  * and even spacing u_i = i/(k + 1), to the last bit where positions are integers. Source: WSM, arXiv
- * 2507.17634, theorem 3.1, for the weights; the paper's discretisation is not known to us, u_i = i/(k + 1) is
- * that of Megatron-LM.
+ * 2507.17634, theorem 3.1, for the weights; u_i = i/(k + 1) gives the weights of its figure 2, and is that of
+ * Megatron-LM too.
  *
  * @param positions T_0 … T_k, rising
  * @param end position where the decay reaches its floor, at or after T_k; T_k + (T_k − T_0)/k when absent

@@ -1,5 +1,7 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { keysOf, omit, pick } from '../../base/pick.ts';
 import { isRunFolder } from '../../checkpoints/run/discover.ts';
+import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { resolveWeights } from '../../recipe/schedule/resolve.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import { meanOf } from '../optimise/legs.ts';
@@ -75,8 +77,7 @@ export function slidingWindow(checkpoints: number): number {
 }
 
 function weightRequest(options: ForecastOptions) {
-  const { method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, reverse, scramble } = options;
-  return { method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, reverse, scramble };
+  return pick(options, ['method', ...keysOf(omit(PARAMETERS, ['gamma', 'window', 'lag']))]);
 }
 
 /** Several runs side by side are siblings. */

@@ -7,6 +7,7 @@ import {
   type ScheduleParameterName,
   type ScheduleRequest,
   type SearchedRange,
+  SHARES,
   wantedValue,
 } from './schedule-parameters.ts';
 import { available } from './schedule-weights.ts';
@@ -129,16 +130,16 @@ function meaningProblems(own: PlacedEntries, methods: readonly ParamValue[]): Pr
 
 function methodProblems(own: PlacedEntries, entries: PlacedEntries): Problem[] {
   const problems: Problem[] = [];
-  const { method, alpha, 'half-life': halfLife } = own;
+  const { method } = own;
   if (method !== undefined && methodsOf(entries).includes('extrapolate') && entries.gamma === undefined) {
     problems.push({
       path: method.path,
       message: `\`${pathText(method.path)}\`: extrapolate needs gamma, searched or fixed: ${parameterOf('gamma').help}`,
     });
   }
-  if (alpha !== undefined && halfLife !== undefined) {
-    const message = `\`${pathText(halfLife.path)}\` stands in the place of \`${pathText(alpha.path)}\`: give one or the other`;
-    problems.push({ path: halfLife.path, message });
+  const [first, ...others] = SHARES.flatMap((name) => own[name] ?? []);
+  for (const { path } of others) {
+    problems.push({ path, message: `\`${pathText(path)}\` stands in the place of \`${pathText(first!.path)}\`: give one or the other` });
   }
   return problems;
 }

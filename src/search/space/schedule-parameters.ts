@@ -41,6 +41,7 @@ export const SCHEDULE_PARAMETERS = {
     help: 'members over which an old one loses half its weight; instead of alpha',
     methods: ['ema'],
   },
+  'half-life-fraction': { ...PARAMETERS.halfLifeFraction, methods: ['ema'] },
   decay: { ...PARAMETERS.decay, choices: PARAMETERS.decay.choices.filter((shape) => shape !== 'minus-sqrt'), methods: ['wsm'] },
   'decay-floor': { ...PARAMETERS.decayFloor, methods: ['wsm'] },
   gamma: { ...PARAMETERS.gamma, methods: ['extrapolate'] },
@@ -72,6 +73,9 @@ export function isScheduleParameter(name: string): name is ScheduleParameterName
   return (SCHEDULE_PARAMETER_NAMES as readonly string[]).includes(name);
 }
 
+/** Ways to say what share a new member has of an exponential average: one is given. */
+export const SHARES = ['alpha', 'half-life', 'half-life-fraction'] as const satisfies readonly ScheduleParameterName[];
+
 /** Which members there are, also where there is one. */
 const CHOOSE: readonly ScheduleParameterName[] = ['window', 'skip'];
 
@@ -101,15 +105,14 @@ export function wantedValue(name: ScheduleParameterName, value: unknown): string
 }
 
 /**
- * The values of one set of weights over those that it shares with the rest. A half-life and alpha stand for
- * each other, so that one of them takes the place of the other.
+ * The values of one set of weights over those that it shares with the rest. What stands for {@link SHARES}
+ * takes the place of the other ways to say it.
  */
 export function inherit<T>(
   shared: Readonly<Partial<Record<ScheduleParameterName, T>>>,
   own: Readonly<Partial<Record<ScheduleParameterName, T>>>,
 ): Readonly<Partial<Record<ScheduleParameterName, T>>> {
   const left = { ...shared };
-  if (own['half-life'] !== undefined) delete left.alpha;
-  if (own.alpha !== undefined) delete left['half-life'];
+  if (SHARES.some((name) => own[name] !== undefined)) for (const name of SHARES) delete left[name];
   return { ...left, ...own };
 }

@@ -131,6 +131,16 @@ test('the oldest weighing most is noted', async () => {
   expect((await wsm(membersOf(16))).notes).toEqual([]);
 });
 
+test("the ten weights of the paper's figure 2, by the decay that it draws and as an ema", async () => {
+  const figure = [0.126, 0.033, 0.041, 0.052, 0.065, 0.082, 0.103, 0.13, 0.163, 0.206];
+  // The decay 1 − 0.1^(1−t), at t = i/(k + 1) with k = 9.
+  const file = join(folder, 'figure-2.json');
+  await writeFile(file, JSON.stringify(Array.from({ length: 9 }, (_, i) => 1 - 0.1 ** (1 - (i + 1) / 10))));
+  expectClose(await weightsOf(membersOf(10), { decayFile: file }), figure, 5e-4);
+  const ema = await resolveWeights(membersOf(10), { method: 'ema', alpha: 0.20567 });
+  expectClose([...ema.weights], figure, 5e-4);
+});
+
 test('cumulative sums give back the decay, for 300 random windows', async () => {
   const next = splitMix64(42);
   const below = (limit: number) => Number(next() % BigInt(limit));

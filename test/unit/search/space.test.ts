@@ -241,6 +241,7 @@ describe('weights of a schedule over a pool', () => {
     [{ window: 6, method: 'ema', alpha: 0.3, decay: 'cosine', gamma: 2 }, [4, 5, 6, 7, 8, 9], { method: 'ema', alpha: 0.3 }],
     [{ window: 6, method: 'ema' }, [4, 5, 6, 7, 8, 9], { method: 'ema' }],
     [{ window: 5, method: 'ema', 'half-life': 3 }, [5, 6, 7, 8, 9], { method: 'ema', halfLife: '3ckpt' }],
+    [{ window: 3, method: 'ema', 'half-life-fraction': 0.1 }, [7, 8, 9], { method: 'ema', halfLifeFraction: 0.1 }],
     [{ window: 5, method: 'ema-normalized', alpha: 0.1 }, [5, 6, 7, 8, 9], { method: 'ema-normalized', alpha: 0.1 }],
     [
       { window: 5, spacing: 2, method: 'wsm', decay: '1-sqrt', 'decay-floor': 0.1 },
