@@ -1,9 +1,9 @@
 import type { Warning } from '../../base/errors.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import type { MergedMember } from '../../merge/plan/types.ts';
 import type { PairIdentity } from '../../model/places/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
-import type { Goal } from '../../search/evaluate/types.ts';
 
 /**
  * The JSON document of `merge routers`: whether experts keep their places from checkpoint to checkpoint, how

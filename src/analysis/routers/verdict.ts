@@ -1,12 +1,12 @@
 import type { Conflict, Warning } from '../../base/errors.ts';
 import { median } from '../../base/numbers/median.ts';
 import { worded } from '../../base/option-words.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
 import type { MergedMember } from '../../merge/plan/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 import { plural } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { formatEstimate, formatNumber } from '../../render/numbers.ts';
-import { directionOf } from '../../search/evaluate/goal.ts';
 import { scoreText } from '../../search/study/words.ts';
 import { identityFindings, layerName, type PlacedPair, placedPairs } from './places.ts';
 import type { Evaluation, LayerReport, RouterReport, ScoreDifference, Verdict } from './types.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
-import { parseMetric } from '../../search/evaluate/results/metric.ts';
+import { parseMetric } from '../../checkpoints/results/metric.ts';
 import { parseBranch } from '../../search/forecast/calibrate.ts';
 import { KERNELS } from '../../search/gaussian-process/names.ts';
 import { ACQUISITIONS, SAMPLERS } from '../../search/sampler/names.ts';

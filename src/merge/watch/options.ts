@@ -7,7 +7,6 @@ import { commandWords } from '../../base/machine/command-words.ts';
 import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { refuse } from '../../base/problems.ts';
-import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { contradictions } from '../../recipe/file/contradictions.ts';
 import { checkGiven, OF_OUTPUT, type Taken } from '../../recipe/given.ts';
 import { CHECKS, LAUNCH, MACHINE, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';

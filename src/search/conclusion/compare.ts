@@ -1,5 +1,5 @@
 import { normalOf, randomOf } from '../../base/numbers/random.ts';
-import type { Goal } from '../evaluate/types.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { covarianceRoot } from '../gaussian-process/linear-algebra.ts';
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
 import type { Joint } from '../gaussian-process/posterior.ts';

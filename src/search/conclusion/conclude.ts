@@ -1,5 +1,5 @@
-import { directionOf } from '../evaluate/goal.ts';
-import type { Goal } from '../evaluate/types.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Axis, Point } from '../gaussian-process/cube.ts';
 import type { Prediction } from '../gaussian-process/posterior.ts';
 import type { Params } from '../space/types.ts';

@@ -1,6 +1,6 @@
-import { directionOf } from '../evaluate/goal.ts';
-import { MOST_SCORE } from '../evaluate/results/report.ts';
-import type { Goal, ItemScores, Score } from '../evaluate/types.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
+import { MOST_SCORE } from '../../checkpoints/results/report.ts';
+import type { Goal, ItemScores, Score } from '../../checkpoints/results/types.ts';
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
 import type { RecipeScores } from './recipes.ts';
 import type { Difference } from './types.ts';

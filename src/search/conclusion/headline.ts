@@ -1,4 +1,4 @@
-import type { Goal } from '../evaluate/types.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
 import { allEqual } from './alike.ts';
 import type { Beliefs } from './beliefs.ts';

@@ -1,5 +1,5 @@
-import { directionOf } from '../evaluate/goal.ts';
-import type { Goal } from '../evaluate/types.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { NORMAL_95, normalCdf } from '../gaussian-process/normal.ts';
 import { difference, fewItemsFactor, pairedItems, type Scored } from './difference.ts';
 import type { Difference, Validation } from './types.ts';

@@ -9,14 +9,15 @@ import { MergeError, type Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
 import { exitText, type GroupRun, runInGroup } from '../../base/process/process-group.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
+import type { ReadOptions } from '../../checkpoints/results/metric.ts';
+import type { Score } from '../../checkpoints/results/types.ts';
 import { formatDuration } from '../../render/format.ts';
 import { type Log, lastLines, reportedCost, Tail } from './output.ts';
 import { type CommandText, fillPlaceholders, type Placeholders } from './placeholders.ts';
-import type { ReadOptions } from './results/metric.ts';
 import { nearlyScore } from './results/nearly.ts';
 import { readScore } from './results/read.ts';
 import { ServerFailure, type SglangServer } from './server.ts';
-import type { EvaluationRequest, Score } from './types.ts';
+import type { EvaluationRequest } from './types.ts';
 
 /** Exit codes with a meaning: EX_TEMPFAIL of sysexits.h, and what `git bisect run` takes for a skip. */
 const TRY_AGAIN = 75;

@@ -4,12 +4,13 @@ import { onOutput } from '../../base/disk/io-error.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
 import { exitText, runInGroup } from '../../base/process/process-group.ts';
+import type { ReadOptions } from '../../checkpoints/results/metric.ts';
+import type { Score } from '../../checkpoints/results/types.ts';
 import { Attempt, type AttemptSettings } from './attempt.ts';
 import { Log, Tail } from './output.ts';
 import { type CommandText, checkPlaceholders } from './placeholders.ts';
-import type { ReadOptions } from './results/metric.ts';
 import { parseServer } from './server.ts';
-import type { EvaluationRequest, Score } from './types.ts';
+import type { EvaluationRequest } from './types.ts';
 
 /** Seconds before an evaluation that asked for it is tried again. */
 const RETRY_PAUSES = [10, 60, 300];

@@ -1,8 +1,8 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
-import { directionOf } from '../evaluate/goal.ts';
-import type { Goal } from '../evaluate/types.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Branch, ForecastPoint } from './types.ts';
 
 /** A decay that was really trained: the step at which it left the run, and the score that it ended with. */

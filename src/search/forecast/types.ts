@@ -1,8 +1,8 @@
 import type { Warning } from '../../base/errors.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
 import type { Difference } from '../conclusion/types.ts';
-import type { Goal } from '../evaluate/types.ts';
 import type { Trial } from '../study/types.ts';
 
 /** The merged score of a window of a run beside that of its newest checkpoint, whose moment it is. */

@@ -1,6 +1,6 @@
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { formatStep } from '../../render/format.ts';
 import { formatNumber, plainNumber } from '../../render/numbers.ts';
-import type { Goal } from '../evaluate/types.ts';
 import { gainText } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';

@@ -1,7 +1,7 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
 import { isJsonObject, parseJson } from '../../base/json/parse.ts';
-import { MOST_SCORE } from '../evaluate/results/report.ts';
+import { MOST_SCORE } from '../../checkpoints/results/report.ts';
 import type { Params } from '../space/types.ts';
 
 /** What a driver says of a trial that it scored, or could not score. */

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { MergeError } from '../../base/errors.ts';
 import { readLines } from '../../base/process/stream-lines.ts';
-import type { Goal } from '../evaluate/types.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { paramProblems } from '../space/param-problems.ts';
 import type { Params, Space, SpaceParameter } from '../space/types.ts';
 import type { Trial, TrialKind, TrialWeight } from '../study/types.ts';

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { MergeError } from '../../base/errors.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
 import { unfounded } from '../conclusion/headline.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
-import { directionOf } from '../evaluate/goal.ts';
 import type { Params } from '../space/types.ts';
 import { runRounds } from '../study/rounds.ts';
 import type { RoundTrial, ScoreModel } from '../study/trials.ts';

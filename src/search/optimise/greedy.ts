@@ -1,5 +1,5 @@
-import { directionOf } from '../evaluate/goal.ts';
-import type { Goal } from '../evaluate/types.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { recipeKey } from '../space/key.ts';
 import type { StudyIdentity, TrialLine } from '../study/trials-file.ts';
 import { meanOf } from './legs.ts';

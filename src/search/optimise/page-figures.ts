@@ -1,10 +1,10 @@
+import { directionOf } from '../../checkpoints/results/goal.ts';
 import { formatStep } from '../../render/format.ts';
 import { type BarColumn, barMatrix } from '../../render/html/bar-matrix.ts';
 import type { Figure } from '../../render/html/figure.ts';
 import { type ChartPoint, type Level, lineChart } from '../../render/html/line-chart.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import type { Baseline } from '../conclusion/types.ts';
-import { directionOf } from '../evaluate/goal.ts';
 import type { Params } from '../space/types.ts';
 import type { Trial, TrialKind } from '../study/types.ts';
 import type { SearchDocument } from './types.ts';

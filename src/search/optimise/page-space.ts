@@ -1,11 +1,11 @@
 import { groupBy } from '../../base/group-by.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
 import type { Figure } from '../../render/html/figure.ts';
 import { heatMap } from '../../render/html/heat-map.ts';
 import { type ChartPoint, lineChart } from '../../render/html/line-chart.ts';
 import { type ParallelAxis, parallelChart } from '../../render/html/parallel-chart.ts';
 import { formatNumber } from '../../render/numbers.ts';
 import type { PosteriorDrawing } from '../conclusion/types.ts';
-import { directionOf } from '../evaluate/goal.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
 import type { SpaceParameter } from '../space/types.ts';
 import type { Trial } from '../study/types.ts';

@@ -1,7 +1,7 @@
+import { directionOf } from '../../checkpoints/results/goal.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { conclude } from '../conclusion/conclude.ts';
 import { errorVariance } from '../conclusion/difference.ts';
-import { directionOf } from '../evaluate/goal.ts';
-import type { Goal } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/cube.ts';
 import type { History, Proposal, Sampler } from '../sampler/types.ts';
 import type { Candidate, Params } from '../space/types.ts';

@@ -1,6 +1,6 @@
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
-import type { Goal } from '../evaluate/types.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { commandSampler } from '../sampler/command.ts';
 import { samplerByName } from '../sampler/samplers.ts';
 import type { Sampler } from '../sampler/types.ts';

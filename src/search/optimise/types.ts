@@ -1,8 +1,8 @@
 import type { Warning } from '../../base/errors.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
 import type { Baseline, Conclusion, NoiseStd, OnBound, PosteriorDrawing, Validation } from '../conclusion/types.ts';
-import type { Goal } from '../evaluate/types.ts';
 import type { Params, Space, SpaceParameter } from '../space/types.ts';
 import type { Ending, Trial, TrialWeight } from '../study/types.ts';
 import type { GreedySoup } from './greedy.ts';

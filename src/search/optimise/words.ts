@@ -1,9 +1,9 @@
 import { inReadersWords } from '../../base/option-words.ts';
+import { directionOf } from '../../checkpoints/results/goal.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { formatSeconds, formatStep, plural } from '../../render/format.ts';
 import { formatDifference, formatEstimate, plainNumber } from '../../render/numbers.ts';
 import type { Baseline, Conclusion } from '../conclusion/types.ts';
-import { directionOf } from '../evaluate/goal.ts';
-import type { Goal } from '../evaluate/types.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
 import type { Params, ParamValue, SpaceParameter } from '../space/types.ts';
 import type { Ending, Trial, TrialKind } from '../study/types.ts';

@@ -1,8 +1,8 @@
 import { dirname, join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
-import { UNSAID } from '../evaluate/goal.ts';
-import type { Goal } from '../evaluate/types.ts';
+import { UNSAID } from '../../checkpoints/results/goal.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { foundTrials, Records } from './records.ts';
 import { readTrials, type StoredTrials, storedGoal, TRIALS_FILE } from './trials-file.ts';
 

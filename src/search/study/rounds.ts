@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
-import type { Goal } from '../evaluate/types.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Session } from './session.ts';
 import type { RoundTrial } from './trials.ts';
 import type { TrialLine } from './trials-file.ts';

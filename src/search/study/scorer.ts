@@ -1,9 +1,9 @@
 import { worded } from '../../base/option-words.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
+import type { ReadOptions } from '../../checkpoints/results/metric.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { Evaluator } from '../evaluate/evaluator.ts';
-import type { ReadOptions } from '../evaluate/results/metric.ts';
 import type { MetricTerm } from '../evaluate/results/read.ts';
-import type { Goal } from '../evaluate/types.ts';
 import type { ScoreModel } from './trials.ts';
 
 /** How models are scored. Same names in the library and (with dashes) on the command line. */

@@ -1,5 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
-import type { ItemScores } from '../evaluate/types.ts';
+import type { ItemScores } from '../../checkpoints/results/types.ts';
 import type { Point } from '../gaussian-process/cube.ts';
 import type { Candidate, Params } from '../space/types.ts';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { ItemScores } from '../../../src/checkpoints/results/types.ts';
 import { type Beliefs, spaceBeliefs, spreadBeliefs } from '../../../src/search/conclusion/beliefs.ts';
 import { compare } from '../../../src/search/conclusion/compare.ts';
 import { repeatSpread, statedVariances } from '../../../src/search/conclusion/difference.ts';
 import { type CompleteTrial, type RecipeScores, recipesOf } from '../../../src/search/conclusion/recipes.ts';
-import type { ItemScores } from '../../../src/search/evaluate/types.ts';
 import type { Point } from '../../../src/search/gaussian-process/cube.ts';
 
 interface Parts {

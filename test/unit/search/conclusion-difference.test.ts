@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { ItemScores } from '../../../src/checkpoints/results/types.ts';
 import { covarianceOfMeans, difference, pairedDifference, pairedItems } from '../../../src/search/conclusion/difference.ts';
-import type { ItemScores } from '../../../src/search/evaluate/types.ts';
 
 const items = (scores: readonly number[], more: Partial<ItemScores> = {}): ItemScores => ({
   name: 'm',

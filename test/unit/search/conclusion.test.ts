@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { normalOf, randomOf } from '../../../src/base/numbers/random.ts';
+import type { ItemScores } from '../../../src/checkpoints/results/types.ts';
 import type { ScheduleMember } from '../../../src/recipe/schedule/types.ts';
 import { type Concluded, type ConclusionInput, conclude } from '../../../src/search/conclusion/conclude.ts';
 import { posteriorDrawing } from '../../../src/search/conclusion/drawing.ts';
-import type { ItemScores } from '../../../src/search/evaluate/types.ts';
 import { pairwise } from '../../../src/search/space/pairwise.ts';
 import { scheduleSpace } from '../../../src/search/space/schedule.ts';
 import { weightsSpace } from '../../../src/search/space/weights.ts';

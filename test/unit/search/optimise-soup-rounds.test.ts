@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Goal } from '../../../src/search/evaluate/types.ts';
+import type { Goal } from '../../../src/checkpoints/results/types.ts';
 import { searchDocument } from '../../../src/search/optimise/document.ts';
 import { greedySoup } from '../../../src/search/optimise/greedy.ts';
 import { soupRounds } from '../../../src/search/optimise/soup-rounds.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { speakTo } from '../../../src/base/option-words.ts';
-import { goalOf } from '../../../src/search/evaluate/goal.ts';
+import { goalOf } from '../../../src/checkpoints/results/goal.ts';
 import { parseMetric, readScore } from '../../../src/search/evaluate/results/read.ts';
 import { harnessRun } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';

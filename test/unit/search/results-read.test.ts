@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { speakTo } from '../../../src/base/option-words.ts';
-import type { ReadOptions } from '../../../src/search/evaluate/results/metric.ts';
+import type { ReadOptions } from '../../../src/checkpoints/results/metric.ts';
 import { checkReadOptions, parseMetric, readScore } from '../../../src/search/evaluate/results/read.ts';
 import { evaluated } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';

@@ -1,19 +1,18 @@
-import { basename, isAbsolute } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { MergeError } from '../../../base/errors.ts';
 import { isJsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
 import { worded } from '../../../base/option-words.ts';
-import type { Score } from '../types.ts';
-import { nameRule, newestFiles, readResult, shownPath } from './files.ts';
-import { isLighteval, lightevalReport } from './lighteval.ts';
-import { isLmEval, lmEvalReport } from './lm-eval.ts';
-import { type MetricTerm, type ReadOptions, scoreOf } from './metric.ts';
+import { nameRule, newestFiles, readResult, shownPath } from '../../../checkpoints/results/files.ts';
+import { harnessReport, reportOf } from '../../../checkpoints/results/harness.ts';
+import { type MetricTerm, type ReadOptions, scoreOf } from '../../../checkpoints/results/metric.ts';
+import { type Metric, noScore, type Report } from '../../../checkpoints/results/report.ts';
+import { bareNumber, isScoreJson, numberOf, scoreReport } from '../../../checkpoints/results/score-json.ts';
+import type { Score } from '../../../checkpoints/results/types.ts';
 import { meantForScore } from './nearly.ts';
-import { type Metric, noScore, type Report } from './report.ts';
-import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
 
-export { type MetricTerm, parseMetric } from './metric.ts';
+export { type MetricTerm, parseMetric } from '../../../checkpoints/results/metric.ts';
 
 /** Characters of stdout and of stderr, from their ends, in which `--metric-regex` is looked for. */
 const MATCHED = 2 ** 20;
@@ -54,7 +53,7 @@ export async function readScore(given: Evaluated, options: ReadOptions): Promise
   const terms = options.metrics ?? [];
   if (options.metricFile !== undefined) return fromMetricFile(found, options.metricFile, terms);
   const nameless: string[] = [];
-  for (const source of [resultFileReport, harnessReport, stdoutReport]) {
+  for (const source of [resultFileReport, harnessResults, stdoutReport]) {
     const report = await source(found, options);
     if (report === null) continue;
     if (terms.length === 0 || report.metrics.length > 0) return scoreOf(report, terms);
@@ -132,6 +131,8 @@ async function fromMetricFile({ out, since }: Evaluated, glob: string, terms: re
     : score;
 }
 
+const harnessResults = ({ out, since }: Evaluated): Promise<Report | null> => harnessReport(out, since);
+
 async function resultFileReport({ resultFile }: Evaluated): Promise<Report | null> {
   const [file] = await newestFiles(resultFile, '', 0);
   if (file === undefined) return null;
@@ -143,21 +144,6 @@ async function resultFileReport({ resultFile }: Evaluated): Promise<Report | nul
     throw noScore(`$MERGE_RESULT holds neither a number nor JSON with "score", "scores" or "metrics"${why}`, resultFile);
   }
   return report;
-}
-
-async function harnessReport({ out, since }: Evaluated): Promise<Report | null> {
-  const metrics = new Map<string, Metric>();
-  const sources: string[] = [];
-  for (const { path } of await newestFiles(out, '**/*.json', since)) {
-    const json = pythonJsonOrNone(await readResult(path));
-    if (json === undefined && /^results_.*\.json$/.test(basename(path))) throw noScore(`${shownPath(out, path)} is torn, or no JSON`, path);
-    const report = harnessFile(json, path);
-    if (report === null) continue;
-    const added = report.metrics.filter(({ name }) => !metrics.has(name));
-    for (const metric of added) metrics.set(metric.name, metric);
-    if (added.length > 0 || report.metrics.length === 0) sources.push(report.source);
-  }
-  return sources.length === 0 ? null : { source: sources.join(' and '), score: null, metrics: [...metrics.values()], cost: null };
 }
 
 function stdoutReport({ stdout }: Evaluated, { metrics = [], metricRegex }: ReadOptions): Report | null {
@@ -246,17 +232,6 @@ const LAST_MATCH = `
   for (const match of text.matchAll(new RegExp(regex, 'gm'))) last = match;
   last && { 0: last[0], 1: last[1], groups: last.groups };
 `;
-
-function reportOf(text: string, source: string, path: string): Report | null {
-  const number = numberOf(text.trim());
-  if (number !== null) return bareNumber(number, source);
-  const json = pythonJsonOrNone(text);
-  return harnessFile(json, path) ?? (isScoreJson(json) ? scoreReport(json, source) : null);
-}
-
-function harnessFile(json: unknown, path: string): Report | null {
-  return isLmEval(json) ? lmEvalReport(json, path) : isLighteval(json) ? lightevalReport(json, path) : null;
-}
 
 /** Every number of a JSON text, by its pointer (RFC 6901). */
 function pointerReport(text: string, source: string): Report | null {

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../../../base/json/parse.ts';
+import { isJsonObject, type JsonObject } from '../../base/json/parse.ts';
 import { type ItemList, mean, namedItems, unnamedItems } from './items.ts';
 import { type Metric, MOST_SCORE, noScore, type Report, stderrOf } from './report.ts';
 

@@ -1,4 +1,4 @@
-import { MergeError } from '../../../base/errors.ts';
+import { MergeError } from '../../base/errors.ts';
 import type { ItemList } from './items.ts';
 
 /** A number that an evaluator gave a name. */

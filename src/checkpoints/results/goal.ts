@@ -1,5 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
-import type { ReadOptions } from './results/metric.ts';
+import type { ReadOptions } from './metric.ts';
 import type { Goal, Score } from './types.ts';
 
 /** What follows from which scores are better. */

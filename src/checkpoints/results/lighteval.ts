@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { groupBy } from '../../../base/group-by.ts';
-import { isJsonObject, type JsonObject } from '../../../base/json/parse.ts';
+import { groupBy } from '../../base/group-by.ts';
+import { isJsonObject, type JsonObject } from '../../base/json/parse.ts';
 import { harnessStderr, type Metric, type Report } from './report.ts';
 
 /**

@@ -1,9 +1,9 @@
 import { basename, dirname, join } from 'node:path';
-import { MergeError } from '../../../base/errors.ts';
-import { isJsonObject, type JsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
-import { fileLines } from '../../../base/store/file-lines.ts';
-import { storeOf } from '../../../base/store/store.ts';
-import type { OpenFile } from '../../../base/store/types.ts';
+import { MergeError } from '../../base/errors.ts';
+import { isJsonObject, type JsonObject, pythonJsonOrNone } from '../../base/json/parse.ts';
+import { fileLines } from '../../base/store/file-lines.ts';
+import { storeOf } from '../../base/store/store.ts';
+import type { OpenFile } from '../../base/store/types.ts';
 import { addUpTo, type ItemList, namedItems } from './items.ts';
 import { harnessStderr, type Metric, type Report } from './report.ts';
 

@@ -1,8 +1,8 @@
 import { join, parse, relative, sep } from 'node:path';
-import { SYSTEM } from '../../../base/disk/system.ts';
-import { MergeError } from '../../../base/errors.ts';
-import { type GlobPart, globMatches } from '../../../base/glob.ts';
-import { readWhole } from '../../../base/store/store.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
+import { MergeError } from '../../base/errors.ts';
+import { type GlobPart, globMatches } from '../../base/glob.ts';
+import { readWhole } from '../../base/store/store.ts';
 import { noScore } from './report.ts';
 
 /** A file that an evaluation wrote. */

@@ -1,11 +1,11 @@
-import { didYouMean } from '../../../base/did-you-mean.ts';
-import { MergeError } from '../../../base/errors.ts';
-import { worded } from '../../../base/option-words.ts';
-import { shellQuote } from '../../../base/process/shell-quote.ts';
-import { formatNumber } from '../../../render/numbers.ts';
-import type { ItemScores, Score } from '../types.ts';
+import { didYouMean } from '../../base/did-you-mean.ts';
+import { MergeError } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
+import { shellQuote } from '../../base/process/shell-quote.ts';
+import { formatNumber } from '../../render/numbers.ts';
 import { addUpTo } from './items.ts';
 import { type Metric, MOST_SCORE, noScore, type Report } from './report.ts';
+import type { ItemScores, Score } from './types.ts';
 
 /** A metric that is asked for, and its weight in the score. */
 export interface MetricTerm {
