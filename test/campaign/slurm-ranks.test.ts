@@ -127,19 +127,42 @@ describe.skipIf(reason !== null)('ranks of a step of Slurm', () => {
 
   it('of a submitted job go on without a machine that fails, and the job is done', async () => {
     const { folder, out } = checkpoints();
-    const { job } = await submitted(folder, { callMs: 1000 });
-    await journaled(out, 1);
+    const { job, log } = await submitted(folder, { callMs: 1000 });
+    await there(join(folder, 'started-1'));
     slurm.fail('n2');
-    expect(await slurm.ended(job)).toMatch(/JobState=COMPLETED.*Restarts=0/s);
+    expect(await slurm.ended(job), readFileSync(log, 'utf8')).toMatch(/JobState=COMPLETED.*Restarts=0/s);
     expect(tensorsOf(out)).toEqual(wanted);
     expect(hiddenBeside(out)).toEqual([]);
+    await slurm.repair('n2');
   });
 
-  /** Submits what `merge submit` prints. @param second how the second rank of the first attempt is slowed down */
-  async function submitted(folder: string, second: Slow): Promise<{ readonly job: string; readonly log: string }> {
+  it('of a submitted job are started without a machine that failed before they were', async () => {
+    const { folder, out } = checkpoints();
+    const { job, log } = await submitted(
+      folder,
+      { callMs: 0 },
+      'srun() { [ -e failed ] || until [ -e failed ]; do sleep 0.1; done; command srun "$@"; }',
+    );
+    await there(log);
+    slurm.fail('n2');
+    writeFileSync(join(folder, 'failed'), '');
+    expect(await slurm.ended(job), readFileSync(log, 'utf8')).toMatch(/JobState=COMPLETED.*Restarts=0/s);
+    expect(readFileSync(log, 'utf8')).toContain('once more');
+    expect(tensorsOf(out)).toEqual(wanted);
+    expect(hiddenBeside(out)).toEqual([]);
+    await slurm.repair('n2');
+  });
+
+  /**
+   * Submits what `merge submit` prints.
+   * @param second how the second rank of the first attempt is slowed down
+   * @param before lines for the script
+   */
+  async function submitted(folder: string, second: Slow, before = ''): Promise<{ readonly job: string; readonly log: string }> {
     const node = join(folder, 'node');
     const slow = (settings: Slow) => shellQuote(JSON.stringify(settings));
     const lines = [
+      ': >"started-$SLURM_PROCID"',
       `export CKPT_TEST_SLOW=${slow({ callMs: 1000 })}`,
       `[ "$SLURM_PROCID/$SLURM_STEP_ID" = 1/0 ] && CKPT_TEST_SLOW=${slow(second)}`,
       `exec ${process.execPath} --import ${SLOW} "$@"`,
@@ -149,7 +172,10 @@ describe.skipIf(reason !== null)('ranks of a step of Slurm', () => {
     const words = ['submit', 'slurm', '--nodes', '4', '--print', '--', ...merge];
     const { stdout } = await slurm.run(process.execPath, [BIN, ...words], { cwd: folder });
     expect(stdout).toContain(`merge=(${process.execPath} `);
-    writeFileSync(join(folder, 'job.sh'), stdout.replace(`merge=(${process.execPath} `, `merge=(${node} `).replace('sleep 10', 'sleep 1'));
+    writeFileSync(
+      join(folder, 'job.sh'),
+      stdout.replace(`merge=(${process.execPath} `, `${before}\nmerge=(${node} `).replace('for pause in 10 120 0', 'for pause in 1 8 0'),
+    );
     const { stdout: id } = await slurm.run('sbatch', ['--parsable', 'job.sh'], { cwd: folder });
     return { job: id.trim(), log: join(folder, `merge-out-${id.trim()}.log`) };
   }
@@ -187,6 +213,10 @@ function madeIn(stdout: string): readonly string[] {
 /** What a merge is, whoever made it. */
 function tensorsOf(out: string): Record<string, string> {
   return Object.fromEntries(Object.entries(contentOf(out)).filter(([name]) => name !== 'merge_provenance.json'));
+}
+
+async function there(path: string): Promise<void> {
+  while (!existsSync(path)) await sleep(20);
 }
 
 /** Waits until so many units of the merge to a path are finished. */

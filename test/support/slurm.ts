@@ -36,6 +36,8 @@ export interface Slurm {
   ended(job: string): Promise<string>;
   /** Ends all at once that runs on a node, as when a machine loses its power. */
   fail(node: string): void;
+  /** Starts a node again that failed, and waits until it is idle. */
+  repair(node: string): Promise<void>;
   /** Ends it, with all of its jobs. */
   stop(): Promise<void>;
 }
@@ -83,6 +85,14 @@ export async function startSlurm({ nodes = 4, cpus = 2 } = {}): Promise<Slurm> {
     const { code } = await run('sh', ['-c', '"$@" </dev/null >>"$0" 2>&1', log, program, ...args]);
     if (code !== 0) throw new Error(`${program} ended with ${code}: ${readFileSync(log, 'utf8')}`);
   };
+  const idle = async (): Promise<void> => {
+    for (let waited = 0; ; waited += 100) {
+      const { stdout } = await run('sinfo', ['-h', '-N', '-o', '%t']);
+      if (stdout.split('\n').filter((state) => state === 'idle').length === nodes) return;
+      if (waited > START_MS) throw new Error(`not all nodes became idle: ${(await run('sinfo', ['-N', '-l'])).stdout}`);
+      await sleep(100);
+    }
+  };
   try {
     const munge = [
       'key-file',
@@ -102,12 +112,7 @@ export async function startSlurm({ nodes = 4, cpus = 2 } = {}): Promise<Slurm> {
       mkdirSync(join(folder, 'spool', `n${i}`));
       await daemon('slurmd', ['-N', `n${i}`]);
     }
-    for (let waited = 0; ; waited += 100) {
-      const { stdout } = await run('sinfo', ['-h', '-N', '-o', '%t']);
-      if (stdout.split('\n').filter((state) => state === 'idle').length === nodes) break;
-      if (waited > START_MS) throw new Error(`not all nodes became idle: ${(await run('sinfo', ['-N', '-l'])).stdout}`);
-      await sleep(100);
-    }
+    await idle();
   } catch (error) {
     await stop();
     throw error;
@@ -128,7 +133,20 @@ export async function startSlurm({ nodes = 4, cpus = 2 } = {}): Promise<Slurm> {
     for (const { parent } of tasks) if (nameOf(parent) === 'slurmstepd') ours.add(parent);
     for (const pid of ours) process.kill(pid, 'SIGKILL');
   };
-  return { folder, env, fail, run, start: (program, args, cwd) => spawn(program, args, { ...options(cwd), stdio: 'ignore' }), ended, stop };
+  const repair = async (node: string): Promise<void> => {
+    await daemon('slurmd', ['-N', node]);
+    await idle();
+  };
+  return {
+    folder,
+    env,
+    fail,
+    repair,
+    run,
+    start: (program, args, cwd) => spawn(program, args, { ...options(cwd), stdio: 'ignore' }),
+    ended,
+    stop,
+  };
 }
 
 function configuration(folder: string, [controller, ...ports]: readonly number[], nodes: number, cpus: number): string {

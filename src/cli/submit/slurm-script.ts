@@ -39,9 +39,11 @@ export interface ThenJob {
   readonly outputs: readonly string[];
 }
 
-/** How often the processes are started in one run of the job, and seconds between. */
-const ATTEMPTS = 3;
-const PAUSE = 10;
+/**
+ * Seconds between the starts of the processes in one run of the job. The last is longer than it takes Slurm to
+ * notice that a machine does not answer: a third of its SlurmdTimeout, which is 300 s where nobody chose it.
+ */
+const PAUSES = [10, 120];
 
 /**
  * Options of sbatch that hold whatever the user's environment (SBATCH_TIMELIMIT and the like) says, which
@@ -81,9 +83,6 @@ export function mergeScript(job: SlurmJob): string {
   const { nodes, cpus, words, restarts, more, madeBy } = job;
   const whole = cpus === null ? ['--exclusive', '--mem=0'] : [`--cpus-per-task=${cpus}`];
   const step = [
-    'srun',
-    `--nodes=${nodes}`,
-    `--ntasks=${nodes}`,
     '--ntasks-per-node=1',
     ...(cpus === null ? ['--cpu-bind=none'] : [`--cpus-per-task=${cpus}`]),
     '--no-kill',
@@ -99,20 +98,24 @@ ${header([...jobOptions(job), ...whole])}${lines(more)}
 # Left by a launcher around sbatch, they would be taken for those of this job.
 unset ${LAUNCH_VARIABLES.join(' ')}
 
+on=(--nodes=${nodes} --ntasks=${nodes})
 step=(${step.join(' ')})
 merge=(${words.map(shellQuote).join(' ')})
 
-for attempt in ${Array.from({ length: ATTEMPTS }, (_, i) => i + 1).join(' ')}; do
-  "\${step[@]}" "\${merge[@]}"
+for pause in ${PAUSES.join(' ')} 0; do
+  srun "\${on[@]}" "\${step[@]}" "\${merge[@]}"
   code=$?
   case $code in
     # Done; what is wrong with the command, its inputs, outputs or space; ended by a signal.
     0 | 2 | 3 | 4 | 5 | 6 | 129 | 130 | 143) break ;;
   esac
-  # A process died, or a file system was away for a moment: what is finished is kept.
-  [ "$attempt" = ${ATTEMPTS} ] && break
-  echo "exit code $code: once more in ${PAUSE} seconds"
-  sleep ${PAUSE}
+  # A process or a machine died, or a file system was away for a moment: what is finished is kept.
+  [ "$pause" = 0 ] && break
+  echo "exit code $code: once more in $pause seconds"
+  sleep "$pause"
+  # Without machines that are down or do not answer; as before where Slurm does not tell.
+  up=($(sinfo --noheader --Node --nodes="$SLURM_JOB_NODELIST" --format='%N %t' | awk '$2 !~ /down|fail|[*]/ { print $1 }' | sort -u))
+  [ "\${#up[@]}" -gt 0 ] && on=("--nodes=\${#up[@]}" "--ntasks=\${#up[@]}" "--nodelist=$(IFS=,; echo "\${up[*]}")")
 done
 
 # Ended because the time of the job is over, and not by somebody: in the queue again, to go on.
