@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { verify } from '../../src/analysis/verify/verify.ts';
+import type { MergeError } from '../../src/base/errors.ts';
 import { average } from '../../src/merge/average.ts';
-import { convert } from '../../src/merge/convert.ts';
+import { convert, planConversion } from '../../src/merge/convert.ts';
 import { floatsOf, goldensIn, readOracle } from '../support/containers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
@@ -14,6 +15,7 @@ const golden = goldensIn(folder);
 /** Golden, the folder of a step in it, and what config.json says that nobody told. */
 const MODELS: readonly (readonly [name: string, step: (step: number) => string, config: object | null])[] = [
   ['names-torchtitan', (step) => `checkpoint/step-${step}`, null],
+  ['names-torchtitan-qwen3', (step) => `checkpoint/step-${step}`, null],
   ['names-olmo-core', (step) => `step${step}`, { model_type: 'olmo2', num_key_value_heads: 2, rms_norm_eps: 1e-6, eos_token_id: 1 }],
   [
     'names-olmo-core-3',
@@ -34,6 +36,11 @@ const MODELS: readonly (readonly [name: string, step: (step: number) => string, 
     (step) => `iter_0000${step}`,
     { model_type: 'qwen3_moe', num_experts: 4, num_experts_per_tok: 2, norm_topk_prob: true },
   ],
+  [
+    'names-megatron-qwen2',
+    (step) => `iter_0000${step}`,
+    { model_type: 'qwen2', vocab_size: 40, tie_word_embeddings: true, use_sliding_window: false },
+  ],
   ['names-megatron-mixtral', (step) => `iter_0000${step}`, { model_type: 'mixtral', num_local_experts: 4 }],
 ];
 
@@ -44,6 +51,8 @@ it.each(MODELS)('%s has the names and rows that its framework gives it for Huggi
   await convert({ input: join(home, step(200)), output, names: 'hf', ...config });
   const made = readOracle(join(output, 'model.safetensors'));
   const wanted = readOracle(join(home, 'hf-200.safetensors'));
+  // torchtitan saves tied embeddings twice, and its own conversion leaves one out.
+  if (name === 'names-torchtitan-qwen3') wanted.set('lm_head.weight', wanted.get('model.embed_tokens.weight')!);
   expect([...made.keys()].toSorted()).toEqual([...wanted.keys()].toSorted());
   for (const [tensor, { shape, bytes }] of wanted) {
     expect({ tensor, shape: made.get(tensor)!.shape, same: made.get(tensor)!.bytes.equals(bytes) }).toEqual({ tensor, shape, same: true });
@@ -51,6 +60,39 @@ it.each(MODELS)('%s has the names and rows that its framework gives it for Huggi
   const written = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8'));
   expect(written).toMatchObject(said ?? JSON.parse(readFileSync(join(home, 'config.json'), 'utf8')));
   expect((await verify(output, { sample: 0.1 })).recomputed.mode).toBe('sample');
+});
+
+it('a Mistral of Megatron is a Llama whose config.json says so', async () => {
+  const home = golden('names-megatron');
+  const [config, output] = [join(folder, 'mistral.json'), join(folder, 'mistral')];
+  const said = { ...LLAMA, model_type: 'mistral', hidden_size: 16, head_dim: 4, sliding_window: 8, tie_word_embeddings: false };
+  writeFileSync(config, JSON.stringify(said));
+  await convert({ input: join(home, 'iter_0000200'), output, names: 'hf', config });
+  const [made, wanted] = [readOracle(join(output, 'model.safetensors')), readOracle(join(home, 'hf-200.safetensors'))];
+  expect([...made].toSorted()).toEqual([...wanted].toSorted());
+  expect(JSON.parse(readFileSync(join(output, 'config.json'), 'utf8'))).toEqual(said);
+});
+
+it('biases that choose experts are refused, with the rule that leaves them out', async () => {
+  const home = golden('names-torchtitan-qwen3-moe');
+  const given = { input: join(home, 'checkpoint/step-200'), config: join(home, 'config.json') };
+  const error: MergeError = await convert({ ...given, output: join(folder, 'bad'), names: 'hf' }).catch((caught) => caught);
+  expect(error.message).toMatch(/layers\.0\.moe\.expert_bias_E, layers\.1\.moe\.expert_bias_E have no rule in torchtitan-qwen3/);
+  const rule = /- drop: layers\.\{layer\}\.moe\.expert_bias_E/.exec(error.help ?? '')?.[0];
+  const [names, output] = [join(folder, 'dropped.yaml'), join(folder, 'dropped')];
+  writeFileSync(names, `${readFileSync('names/torchtitan-qwen3.yaml', 'utf8')}  ${rule}\n`);
+  await convert({ ...given, output, names });
+  const [made, wanted] = [readOracle(join(output, 'model.safetensors')), readOracle(join(home, 'hf-200.safetensors'))];
+  expect([...made].toSorted()).toEqual([...wanted].toSorted());
+});
+
+it('two embeddings that config.json calls one are told', async () => {
+  const home = golden('names-torchtitan');
+  const config = join(folder, 'tied.json');
+  writeFileSync(config, JSON.stringify({ ...LLAMA, tie_word_embeddings: true }));
+  const input = join(home, 'checkpoint/step-200');
+  const { outputs } = await planConversion({ input, output: join(folder, 'tied'), names: 'hf', config });
+  expect(outputs[0]!.warnings).toContainEqual({ code: 'W_TIED', message: expect.stringMatching(/lm_head\.weight: both are copied/) });
 });
 
 it('a mean has the rows of the mean, by policies that speak of the new names', async () => {
@@ -213,6 +255,27 @@ const BAD: readonly Bad[] = [
     input: ['names-megatron', 'iter_0000200'],
     config: { ...LLAMA, hidden_size: 16, num_attention_heads: 2 },
     message: /says heads 4, and .*config\.json says 2/,
+  },
+  ...(
+    [
+      ['tied embeddings', { tie_word_embeddings: true }, /says tie_word_embeddings false, and .* says true/],
+      ['the base of the rotation', { rope_theta: 500000 }, /says rope_theta 10000, and .* says 500000/],
+      ['the base, as transformers 5 has it', { rope_parameters: { rope_theta: 5e5 } }, /says rope_theta 10000, and .* says 500000/],
+      ['what norms add', { rms_norm_eps: 1e-6 }, /says rms_norm_eps 0\.00001, and .* says 0\.000001/],
+    ] as const
+  ).map(
+    ([what, config, message]): Bad => ({
+      what: `${what}, of which trainer and configuration say other things`,
+      input: ['names-megatron', 'iter_0000200'],
+      config: { ...LLAMA, hidden_size: 16, ...config },
+      message,
+    }),
+  ),
+  {
+    what: 'experts of a token, of which trainer and configuration say other things',
+    input: ['names-megatron-moe', 'iter_0000200'],
+    config: { ...LLAMA, hidden_size: 16, model_type: 'qwen3_moe', num_experts: 4, num_experts_per_tok: 3 },
+    message: /says num_experts_per_tok 2, and .* says 3/,
   },
   {
     what: 'tensors without a rule',

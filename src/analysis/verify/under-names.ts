@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { RecordedNames } from '../../merge/record/provenance.ts';
 import { fitOf, renamed } from '../../model/names/apply.ts';
+import { NO_FACTS } from '../../model/names/facts.ts';
 import { parseNames } from '../../recipe/names/parse.ts';
 
 /**
@@ -11,6 +12,6 @@ import { parseNames } from '../../recipe/names/parse.ts';
 export async function underNames(members: readonly Checkpoint[], { table, sizes, model }: RecordedNames): Promise<Checkpoint[]> {
   if (table === null) return [...members];
   const rules = parseNames(table.name, JSON.stringify(table.content), table.name);
-  const facts = { sizes: new Map(Object.entries(sizes)), model, tied: null, said: 'its provenance' };
+  const facts = { ...NO_FACTS, sizes: new Map(Object.entries(sizes)), model, said: 'its provenance' };
   return members.map((member) => (fitOf(member, rules).kind === 'targets' ? member : renamed(member, rules, facts)));
 }

@@ -10,6 +10,7 @@ import { locateIn, shardsOf } from '../../checkpoints/tensors/shards.ts';
 import { dataBytes } from '../../checkpoints/tensors/table.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { classifier } from '../roles/classify.ts';
 import type { ModelFacts } from './facts.ts';
 import { fill, type Holes, holesOf, Patterns } from './pattern.ts';
 import { type BoxedTensor, RearrangeFault, rearranged, type SizeOf, sourceAxes } from './rearrange.ts';
@@ -141,7 +142,8 @@ class Renaming {
     if (unknown.length > 0) {
       const { model } = this.#facts;
       const of = model === null || this.#rules.length === this.#table.rules.length ? '' : ` for a model of type ${model}`;
-      this.#fault(`${fewOf(unknown)} ${unknown.length === 1 ? 'has' : 'have'} no rule in ${this.#table.name}${of}`, unknown[0]);
+      const have = `${fewOf(unknown)} ${unknown.length === 1 ? 'has' : 'have'}`;
+      this.#fault(`${have} no rule in ${this.#table.name}${of}`, unknown[0], correctionHelp(unknown, this.#table));
     }
     return { found, others };
   }
@@ -420,6 +422,17 @@ function inOrder(made: readonly [string, Made][], { rules }: NamesTable): [strin
   const firstOfLayers = rules.findIndex(({ to }) => to.some(({ name }) => holesOf(name).includes('layer')));
   const rank = ({ order: [layer, rule] }: Made): number => (layer >= 0 ? 1 : rule < firstOfLayers ? 0 : 2);
   return made.toSorted(([, a], [, b]) => rank(a) - rank(b));
+}
+
+/**
+ * What to do where all that has no rule are biases that correct which experts are chosen, which trainers add to
+ * models that have none in transformers.
+ */
+function correctionHelp(names: readonly string[], { name: table }: NamesTable): string | undefined {
+  const classify = classifier();
+  if (!names.every((name) => classify(name, 'F32', [1]).role === 'router_correction_bias')) return undefined;
+  const rules = new Set(names.map((name) => `- drop: ${name.replace(/\b\d+\b/, '{layer}')}`));
+  return `They change which experts are chosen, and the model has no such bias in transformers. To leave them out, as a trainer's own conversion may do, and accept what that changes: merge names ${table} > own.yaml, add the rule${rules.size === 1 ? '' : 's'} ${[...rules].join(' and ')}, and take that file for the names.`;
 }
 
 function fewOf(names: readonly string[]): string {

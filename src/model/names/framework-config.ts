@@ -201,7 +201,9 @@ export function megatronConfig(args: JsonObject): FrameworkConfig | null {
       ? { num_local_experts: experts }
       : { num_experts: experts, moe_intermediate_size: count(args.moe_ffn_hidden_size) ?? count(args.ffn_hidden_size) }),
   };
-  const unknown = missing(experts === null ? known : { ...known, ...ofExperts });
+  const untied = args.untie_embeddings_and_output_weights;
+  const tie = typeof untied === 'boolean' ? { tie_word_embeddings: !untied } : {};
+  const unknown = missing({ ...known, ...(experts !== null && ofExperts), untie_embeddings_and_output_weights: untied });
   for (const key of UNKNOWN_ARGUMENTS) if (!off(args[key])) unknown.push(`\`${key}\` is ${JSON.stringify(args[key])}`);
   return {
     config: {
@@ -209,7 +211,7 @@ export function megatronConfig(args: JsonObject): FrameworkConfig | null {
       model_type: model,
       ...withoutNull(known),
       hidden_act: 'silu',
-      tie_word_embeddings: args.untie_embeddings_and_output_weights !== true,
+      ...tie,
       ...(experts !== null && withoutNull(ofExperts)),
       ...(model === 'qwen3_moe' && {
         norm_topk_prob: args.moe_router_pre_softmax !== true,

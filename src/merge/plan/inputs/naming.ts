@@ -215,6 +215,13 @@ export class Naming {
       if (word === 'vocab_size' || here === undefined || here === value) continue;
       throw unfit(checkpoint, `${told.said} says ${word} ${value}, and ${path} says ${here}`);
     }
+    for (const [key, value] of told.traits) {
+      const here = facts.traits.get(key);
+      if (here === undefined || here === value) continue;
+      throw unfit(checkpoint, `${told.said} says ${key} ${decimal(value)}, and ${path} says ${decimal(here)}`, {
+        help: worded`Another model would be loaded than the one that was trained: mend the file that --config names, or leave --config out where the trainer says all.`,
+      });
+    }
     return { facts, config, framework };
   }
 
@@ -236,6 +243,10 @@ export class Naming {
 }
 
 type NamesRequest = Pick<PlanRequest, 'names' | 'config' | 'format' | 'outputs'>;
+
+/** As people write it: 0.00001, not 1e-5. */
+const decimal = (value: number | boolean): string =>
+  typeof value === 'number' ? value.toLocaleString('en', { useGrouping: false, maximumFractionDigits: 12 }) : String(value);
 
 const TORCH_DTYPES: Readonly<Record<string, string>> = { BF16: 'bfloat16', F16: 'float16', F32: 'float32', F64: 'float64' };
 

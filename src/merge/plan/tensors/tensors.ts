@@ -214,6 +214,7 @@ export async function planTensors(
   ];
   const tied = await untied(
     checkpoints.flatMap((c, m) => (participates[m] ? [{ checkpoint: c, roles: memberRoles[m]! }] : [])),
+    converting ? 'copied' : 'averaged',
     signal,
   );
   return {
@@ -237,7 +238,8 @@ export async function planTensors(
       ...quantised.warnings,
       ...layoutWarnings(checkpoints, matched, quantised),
       ...severalModels(layout, (shard, row) => !treatments.every((one) => isDropped(one, index.of(shard, row)))),
-      ...(converting ? [] : [...tied, ...wrappedNames(layout), ...(await missingParts(layout, roles))]),
+      ...tied,
+      ...(converting ? [] : [...wrappedNames(layout), ...(await missingParts(layout, roles))]),
       ...otherwiseWarnings(layout, masters),
       ...doubtWarnings(doubts),
     ],

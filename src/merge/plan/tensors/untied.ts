@@ -11,6 +11,7 @@ import { copyOfTensor, unequalTensors } from './equal.ts';
  */
 export async function untied(
   members: readonly { readonly checkpoint: Checkpoint; readonly roles: CheckpointRoles }[],
+  treated: 'averaged' | 'copied',
   signal?: AbortSignal,
 ): Promise<Warning[]> {
   const found: { path: string; embedding: string; head: string }[] = [];
@@ -31,6 +32,6 @@ export async function untied(
   const [first] = found;
   if (first === undefined) return [];
   const where = found.length === 1 ? first.path : `${first.path} and ${found.length - 1} more member${found.length === 2 ? '' : 's'}`;
-  const message = `config.json says that embedding and output head are one (tie_word_embeddings), and ${where} ${found.length === 1 ? 'holds' : 'hold'} two that differ, ${first.embedding} and ${first.head}: both are averaged as they are. What loads the merge may put the embedding in the head's place: set tie_word_embeddings to false if the head was trained apart`;
+  const message = `config.json says that embedding and output head are one (tie_word_embeddings), and ${where} ${found.length === 1 ? 'holds' : 'hold'} two that differ, ${first.embedding} and ${first.head}: both are ${treated} as they are. What loads the merge may put the embedding in the head's place: set tie_word_embeddings to false if the head was trained apart`;
   return [{ code: 'W_TIED', message }];
 }

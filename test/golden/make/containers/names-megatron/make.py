@@ -1,6 +1,6 @@
 """Megatron-core's own GPT with values that are known, dense or with experts, tensor parallel over 2 ranks, saved by dist_checkpointing with the arguments that
 Megatron-LM saves with it; and its logits.
-torchrun --nproc-per-node 2 make.py --out DIR [--experts E] [--homogeneous 1] [--qknorm 1] [--padded 48]
+torchrun --nproc-per-node 2 make.py --out DIR [--experts E] [--homogeneous 1] [--qknorm 1] [--qkvbias 1] [--tied 1] [--padded 48]
 Needs megatron-core (0.19.2 tried). Written: DIR/iter_S, DIR/logits.safetensors (tokens, and logits of each step), DIR/hf-S.safetensors (the tensors under
 Hugging Face's names, by reshapes of torch as Megatron-Bridge has them).
 """
@@ -13,8 +13,9 @@ import torch.distributed as dist
 
 def hugging_face(whole, a):
     """The whole tensors of Megatron as transformers has them."""
-    out = {"model.embed_tokens.weight": whole["embedding.word_embeddings.weight"][: a.vocab], "lm_head.weight": whole["output_layer.weight"][: a.vocab],
-           "model.norm.weight": whole["decoder.final_layernorm.weight"]}
+    out = {"model.embed_tokens.weight": whole["embedding.word_embeddings.weight"][: a.vocab], "model.norm.weight": whole["decoder.final_layernorm.weight"]}
+    if not a.tied:
+        out["lm_head.weight"] = whole["output_layer.weight"][: a.vocab]
     hd = a.hidden // a.heads
     for i in range(a.layers):
         get = lambda name: whole[f"decoder.layers.{name}"][i] if a.homogeneous else whole[f"decoder.layers.{i}.{name}"]
@@ -23,6 +24,10 @@ def hugging_face(whole, a):
         out[to + "self_attn.q_proj.weight"] = qkv[:, :-2].reshape(-1, a.hidden)
         out[to + "self_attn.k_proj.weight"] = qkv[:, -2].reshape(-1, a.hidden)
         out[to + "self_attn.v_proj.weight"] = qkv[:, -1].reshape(-1, a.hidden)
+        if a.qkvbias:
+            bias = get("self_attention.linear_qkv.bias").view(a.kv, a.heads // a.kv + 2, hd)
+            for name, rows in (("q", bias[:, :-2]), ("k", bias[:, -2]), ("v", bias[:, -1])):
+                out[f"{to}self_attn.{name}_proj.bias"] = rows.reshape(-1)
         out[to + "self_attn.o_proj.weight"] = get("self_attention.linear_proj.weight")
         if a.qknorm:
             out[to + "self_attn.q_norm.weight"], out[to + "self_attn.k_norm.weight"] = get("self_attention.q_layernorm.weight"), get("self_attention.k_layernorm.weight")
@@ -44,7 +49,7 @@ def hugging_face(whole, a):
 
 
 def main():
-    a = options(layers=2, hidden=16, heads=4, kv=2, ffn=24, vocab=40, padded=48, dtype="float32", homogeneous=0, qknorm=0)
+    a = options(layers=2, hidden=16, heads=4, kv=2, ffn=24, vocab=40, padded=48, dtype="float32", homogeneous=0, qknorm=0, qkvbias=0, tied=0)
     dist.init_process_group("gloo")
     W, rank = dist.get_world_size(), dist.get_rank()
     # CPU only: the library asks for the current CUDA device in a few places.
@@ -68,11 +73,11 @@ def main():
     def build(parallel):
         config = TransformerConfig(num_layers=a.layers, hidden_size=a.hidden, ffn_hidden_size=a.ffn, num_attention_heads=a.heads, num_query_groups=a.kv, kv_channels=a.hidden // a.heads,
                                    use_cpu_initialization=True, perform_initialization=False, params_dtype=a.torch_dtype, gated_linear_unit=True, activation_func=torch.nn.functional.silu,
-                                   normalization="RMSNorm", layernorm_epsilon=1e-5, pipeline_dtype=a.torch_dtype, tensor_model_parallel_size=W, add_bias_linear=False, qk_layernorm=bool(a.qknorm),
+                                   normalization="RMSNorm", layernorm_epsilon=1e-5, pipeline_dtype=a.torch_dtype, tensor_model_parallel_size=W, add_bias_linear=False, add_qkv_bias=bool(a.qkvbias), qk_layernorm=bool(a.qknorm),
                                    hidden_dropout=0.0, attention_dropout=0.0, masked_softmax_fusion=False, bias_activation_fusion=False, bias_dropout_fusion=False, **moe)
         spec = get_gpt_layer_local_spec(num_experts=a.experts or None, moe_grouped_gemm=False, qk_layernorm=bool(a.qknorm), normalization="RMSNorm")
         return GPTModel(config=config, transformer_layer_spec=spec, vocab_size=a.padded, max_sequence_length=64, position_embedding_type="rope", rotary_base=10000,
-                        share_embeddings_and_output_weights=False, parallel_output=False).to(a.torch_dtype)
+                        share_embeddings_and_output_weights=bool(a.tied), parallel_output=False).to(a.torch_dtype)
 
     def shards(sd):
         for v in sd.values() if isinstance(sd, dict) else sd if isinstance(sd, list) else ():
@@ -104,7 +109,7 @@ def main():
         # What Megatron-LM's arguments.py names them.
         args = dict(num_layers=a.layers, hidden_size=a.hidden, ffn_hidden_size=a.ffn, num_attention_heads=a.heads, group_query_attention=True, num_query_groups=a.kv, kv_channels=a.hidden // a.heads,
                     max_position_embeddings=64, seq_length=64, normalization="RMSNorm", norm_epsilon=1e-5, swiglu=True, position_embedding_type="rope", rotary_percent=1.0, rotary_base=10000,
-                    rotary_interleaved=False, add_bias_linear=False, add_qkv_bias=False, qk_layernorm=bool(a.qknorm), apply_layernorm_1p=False, untie_embeddings_and_output_weights=True,
+                    rotary_interleaved=False, add_bias_linear=False, add_qkv_bias=bool(a.qkvbias), qk_layernorm=bool(a.qknorm), apply_layernorm_1p=False, untie_embeddings_and_output_weights=not a.tied,
                     vocab_size=a.vocab, padded_vocab_size=a.padded, params_dtype=a.torch_dtype, num_experts=a.experts or None, iteration=step, consumed_train_samples=step * 8)
         if a.experts:
             args |= dict(moe_router_topk=2, moe_ffn_hidden_size=a.ffn, moe_router_pre_softmax=False, moe_router_score_function="softmax", moe_layer_freq=1)
