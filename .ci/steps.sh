@@ -83,6 +83,11 @@ install_slurm() {
   [ -z "$missing" ] || install_packages slurmctld slurmd slurm-client munge || skip slurm 'apt-get could not install it'
 }
 
+# A folder through a file system of its own, for ranks that see one folder by other device numbers.
+install_bindfs() {
+  command -v bindfs >/dev/null || install_packages bindfs || skip bindfs 'apt-get could not install it'
+}
+
 # What failed, the last line, and the exit status of the script.
 report() {
   cat "$failures"
