@@ -1,7 +1,7 @@
 import { didYouMean } from '../base/did-you-mean.ts';
 import { optionName } from '../base/option-words.ts';
 import { type Problem, refuse } from '../base/problems.ts';
-import { LAUNCH, MACHINE, type Option, OUTPUT, POLICY, PUBLICATION, RANKS, RECIPE, SELECT, TRUST } from './options.ts';
+import { LAUNCH, MACHINE, type Option, OUTPUT, POLICY, PUBLICATION, RANKS, RECIPE, SCORED, SELECT, TRUST } from './options.ts';
 
 /** What a value of the library is, where no table of options says it. */
 type Shape =
@@ -22,7 +22,7 @@ type Names = Readonly<Record<string, Entry>>;
 export type Taken<T> = { readonly [Name in keyof T]-?: Entry };
 
 /** Which checkpoints, as an option of the library. */
-export const SELECTION = { kind: 'map', of: SELECT } as const satisfies Entry;
+export const SELECTION = { kind: 'map', of: { ...SELECT, ...SCORED } } as const satisfies Entry;
 const POLICIES = { kind: 'maps', of: POLICY } as const satisfies Entry;
 
 /** What a recipe's output has beside its path, and all that a recipe has beside inputs and outputs. */

@@ -8,7 +8,7 @@ import type { Policy, RouterUse, Several, Use } from './policy/types.ts';
 import { METHODS } from './schedule/methods.ts';
 import { PARAMETERS, type Parameter } from './schedule/parameters.ts';
 import type { ScheduleName, WeightRequest } from './schedule/types.ts';
-import type { Selection } from './select/types.ts';
+import type { ScoredSelection, Selection } from './select/types.ts';
 import { EXTRA_STATE_USES, FORMATS, HF_NAMES, type Recipe, type RecipeOutput, WEIGHT_SOURCES } from './types.ts';
 
 /**
@@ -84,7 +84,30 @@ export const SELECT = {
   eachIngredient: { kind: 'choice', choices: ['last'], value: 'which', help: 'one member of each ingredient, seed or run' },
   beforeSpike: { kind: 'spike', value: 'step', help: 'only from before a loss spike: auto finds it in the log' },
   margin: { kind: 'distance', default: 'one save interval', help: 'how long before the spike at least' },
-} as const satisfies Table<Selection>;
+} as const satisfies Table<Omit<Selection, keyof ScoredSelection>>;
+
+/** Members by their scores, in `select` too; not where scores are those of an evaluator that is started. */
+export const SCORED = {
+  members: {
+    kind: 'text',
+    value: 'top:K',
+    wanted: 'top:K, as top:32',
+    help: 'the best so many by their scores, of those that all else leaves: top:32',
+  },
+  scores: {
+    kind: 'path',
+    value: 'path',
+    help: 'scores by step: CSV or JSON, or a folder with results of lm-eval or lighteval for each step',
+  },
+  metrics: { kind: 'words', value: 'name', help: 'which of several scores, as task/metric,filter; with =WEIGHT for a weighted sum' },
+  goal: {
+    kind: 'choice',
+    choices: ['maximize', 'minimize'],
+    value: 'which',
+    default: 'as the results say',
+    help: 'better scores are the larger: maximize, or the smaller: minimize',
+  },
+} as const satisfies Table<ScoredSelection>;
 
 /** Weights of an output, or of a policy. */
 const WEIGHTS = {

@@ -24,6 +24,10 @@ const run =
     rmSync(join(folder, 'run'), { recursive: true, force: true });
     writeRun(join(folder, 'run'), entries);
   };
+const scores =
+  (text: string) =>
+  (folder: string): void =>
+    writeFileSync(join(folder, 'scores.csv'), text);
 const without = (...keys: (keyof RunEntry)[]): readonly RunEntry[] =>
   STEADY.map(
     (entry) => Object.fromEntries(Object.entries(entry).filter(([key]) => !keys.includes(key as keyof RunEntry))) as unknown as RunEntry,
@@ -166,6 +170,47 @@ const RUNS: readonly Row[] = [
     run(STEADY),
   ],
   ['E_OPTION', 2, 'schedule: --origin alone', average('--method', 'ema', '--origin', '1B'), 'half-life-fraction'],
+  ['E_OPTION', 2, 'members by score: no scores', average('--members', 'top:3'), '--scores'],
+  [
+    'E_OPTION',
+    2,
+    'members by score: windows that slide',
+    ['average', 'run', '-o', 'w-{step}', '--sliding', '--last', '2', '--members', 'top:2', '--scores', 'scores.csv'],
+    '--members',
+  ],
+  [
+    'E_GOAL',
+    2,
+    'members by score: which way is better',
+    average('--members', 'top:3', '--scores', 'scores.csv'),
+    '--goal',
+    scores('100,1\n'),
+  ],
+  [
+    'E_SCORES',
+    3,
+    'members by score: scores of other steps',
+    average('--members', 'top:3', '--scores', 'scores.csv', '--goal', 'maximize'),
+    'no score of any checkpoint',
+    scores('7,1\n'),
+  ],
+  [
+    'E_SCORES',
+    3,
+    'members by score: a word',
+    average('--members', 'top:3', '--scores', 'scores.csv', '--goal', 'maximize'),
+    'line 1',
+    scores('100,x\n'),
+  ],
+  [
+    'E_METRIC',
+    2,
+    'members by score: two columns',
+    average('--members', 'top:3', '--scores', 'scores.csv', '--goal', 'maximize'),
+    '--metric',
+    scores('step,a,b\n100,1,2\n'),
+  ],
+  ['E_NOT_FOUND', 3, 'members by score: no such file', average('--members', 'top:3', '--scores', 'none.csv'), 'none.csv'],
   ['E_OPTION', 2, 'schedule: --decay-floor 1', average('--method', 'wsm', '--decay-floor', '1'), '--decay-floor'],
   [
     'E_DECAY',

@@ -38,6 +38,8 @@ export interface ReportFlags {
 export interface AverageFlags extends ReportFlags, Omit<AverageOptions, 'inputs' | 'output' | 'select' | 'policies'>, Selection {
   readonly output?: string;
   readonly policy?: readonly Policy[];
+  /** Which of the scores that members are chosen by, which the library calls `metrics`. */
+  readonly metric?: readonly string[];
 }
 
 /** `merge average`: also the implementation of `--dry-run` and of `merge plan`. */
@@ -134,11 +136,12 @@ export async function showPlan(
 export function averageOptions(inputs: readonly string[], flags: AverageFlags): AverageOptions {
   const { output, dryRun, json, quiet, progress, keep, ...given } = flags as AverageFlags & { readonly debug?: boolean };
   if (output === undefined) throw new MergeError('E_USAGE', 'no output is given', { help: 'Name what to make with -o OUT.' });
-  const { debug, policy, ...flat } = given;
+  const { debug, policy, members, scores, metric, goal, ...flat } = given;
   const { select, rest } = splitSelection(flat);
+  const scored = Object.entries({ members, scores, metrics: metric, goal }).filter(([, value]) => value !== undefined);
   return {
     ...rest,
-    ...(select === undefined ? {} : { select }),
+    ...(select === undefined && scored.length === 0 ? {} : { select: { ...select, ...Object.fromEntries(scored) } }),
     ...(policy === undefined ? {} : { policies: policy }),
     inputs: parseInputs(inputs, flags.weights !== undefined),
     output,

@@ -36,7 +36,7 @@ export function addMergeOptions(command: Command): Command {
     'weightsFrom',
     'baseModelId',
   ]);
-  addSelectionOptions(command);
+  addSelectionOptions(command, { scored: true });
   addTokenOptions(command);
   addWeightOptions(command);
   addOptions(addPolicyOptions(command).optionsGroup('Checks:'), ['allowMixedDtypes']);

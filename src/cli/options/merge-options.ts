@@ -1,9 +1,10 @@
 import type { Command, Option as CommandOption } from 'commander';
 import { parseByteRate, parseByteSize } from '../../base/byte-size.ts';
 import { MOST } from '../../base/limits.ts';
-import { keysOf } from '../../base/pick.ts';
+import { keysOf, pick } from '../../base/pick.ts';
+import { parseMetric } from '../../checkpoints/results/metric.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
-import { LAUNCH, MACHINE, type Option, OUTPUT, PUBLICATION, RANKS, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
+import { LAUNCH, MACHINE, type Option, OUTPUT, PUBLICATION, RANKS, RECIPE, SCORED, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
 import { parsePolicy, parseRouterUse } from '../../recipe/policy/parse.ts';
 import { METHODS, takersOf } from '../../recipe/schedule/methods.ts';
 import {
@@ -32,7 +33,17 @@ import {
 /**
  * Options of merges by their names in the library; one name is one option, wherever it stands in a recipe.
  */
-const TABLE = { ...SELECT, ...OUTPUT, ...RECIPE, ...MACHINE, ...TRUST, ...PUBLICATION, ...RANKS, ...LAUNCH };
+const TABLE = {
+  ...SELECT,
+  ...pick(SCORED, ['members', 'scores', 'goal']),
+  ...OUTPUT,
+  ...RECIPE,
+  ...MACHINE,
+  ...TRUST,
+  ...PUBLICATION,
+  ...RANKS,
+  ...LAUNCH,
+};
 type OptionName = keyof typeof TABLE;
 
 /**
@@ -129,13 +140,24 @@ export function addOptions(command: Command, names: readonly OptionName[]): Comm
 
 /**
  * Options that choose members of a run, for every command that makes merges of one; `sliding` where it may
- * make several.
+ * make several, `scored` where scores are none of an evaluator that it starts.
  */
-export function addSelectionOptions(command: Command, { sliding = true, preset = true } = {}): Command {
+export function addSelectionOptions(command: Command, { sliding = true, preset = true, scored = false } = {}): Command {
   const [last, ...others] = keysOf(SELECT);
   command.optionsGroup('Members, where an input is a run folder:');
   addOptions(command, [last!, ...(sliding ? (['sliding'] as const) : []), ...others]);
+  if (scored) {
+    addOptions(command, ['members', 'scores']);
+    command.addOption(listOption('--metric <name...>', `with --scores: ${SCORED.metrics.help}; may be repeated`, parseMetricText));
+    command.addOption(mergeOption('goal', { help: `with --scores: ${SCORED.goal.help}` }));
+  }
   return addOptions(command, [...(preset ? (['preset'] as const) : []), 'allowStages', 'allowConfigs']);
+}
+
+/** A metric and its weight, as they are written. @throws MergeError E_OPTION where it is none */
+function parseMetricText(text: string): string {
+  parseMetric(text);
+  return text;
 }
 
 /** Options that say how many tokens a step has, for runs whose names and state files do not. */

@@ -3,8 +3,10 @@ import { formatQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
 import { pmaPreset } from '../../recipe/preset/pma.ts';
+import { readMemberScores } from '../../recipe/select/scored.ts';
 import { selectMembers, windowOf } from '../../recipe/select/select.ts';
-import type { Selected } from '../../recipe/select/types.ts';
+import { selectionProblems } from '../../recipe/select/select-check.ts';
+import type { Selected, Selection } from '../../recipe/select/types.ts';
 import type { RecipeOutput } from '../../recipe/types.ts';
 
 /** The members of an output of a run, and the path that they give it. */
@@ -20,7 +22,7 @@ export interface Chosen {
  */
 export async function chooseMembers(runs: readonly Run[], output: RecipeOutput): Promise<readonly Chosen[]> {
   if (output.sliding) return slide(runs, output);
-  const selected = output.preset === 'pma' ? await preset(runs, output) : selectMembers(runs, output.select ?? {});
+  const selected = output.preset === 'pma' ? await preset(runs, output) : await chosenOf(runs, output.select ?? {});
   const all =
     output.preset === undefined &&
     !selected.siblings &&
@@ -28,6 +30,12 @@ export async function chooseMembers(runs: readonly Run[], output: RecipeOutput):
     runs.some((run) => run.checkpoints.length > 1);
   const notes = all ? [`no selection: all ${selected.members.length} complete checkpoints take part`, ...selected.notes] : selected.notes;
   return [{ path: fillIn(output.path, selected.members.at(-1)!), selected: { ...selected, notes } }];
+}
+
+async function chosenOf(runs: readonly Run[], select: Selection): Promise<Selected> {
+  // What contradicts itself is told before any file is read.
+  const sound = selectionProblems(select, runs.length).length === 0;
+  return selectMembers(runs, select, { scores: sound ? await readMemberScores(select) : null });
 }
 
 async function preset([run, ...others]: readonly Run[], { select }: RecipeOutput): Promise<Selected> {

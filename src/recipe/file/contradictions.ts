@@ -50,6 +50,8 @@ export function contradictions(recipe: Recipe): Problem[] {
     found.push(...policyContradictions(output, ['outputs', k]));
     if (sliding !== true) continue;
     if (select?.last === undefined) complain('sliding', `needs ${quoted(optionWith('last', 'N'))}, the size of the window`);
+    if (select?.members !== undefined)
+      complain('sliding', `cannot be used together with ${quoted(optionName('members'))}: the best do not lie side by side`);
     if (preset !== undefined) complain('preset', `cannot be used together with ${quoted(optionName('sliding'))}`);
     if (typeof path === 'string' && path.match(PLACEHOLDER) === null) {
       complain('path', `needs \`{step}\` or \`{tokens}\` in it, because ${quoted(optionName('sliding'))} makes an output for every window`);

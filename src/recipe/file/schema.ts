@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseByteSize } from '../../base/byte-size.ts';
 import { MOST } from '../../base/limits.ts';
 import { parseDistance, parseQuantity, parseTokens } from '../../checkpoints/run/quantity.ts';
-import { type Option, OUTPUT, POLICY, RECIPE, SELECT } from '../options.ts';
+import { type Option, OUTPUT, POLICY, RECIPE, SCORED, SELECT } from '../options.ts';
 import type { Policy } from '../policy/types.ts';
 import { takersOf } from '../schedule/methods.ts';
 import { type NumberRange, parameterLabel, rangeText } from '../schedule/parameters.ts';
@@ -123,7 +123,10 @@ function entries<T>(table: { readonly [Name in keyof T]-?: Option }) {
   ) as { readonly [Name in keyof T & string as Dashed<Name>]: z.ZodOptional<z.ZodType<NonNullable<T[Name]>>> };
 }
 
-const select = z.strictObject(entries<Selection>(SELECT), said('must be a map of conditions, such as { last: 10, every: 8B }'));
+const select = z.strictObject(
+  entries<Selection>({ ...SELECT, ...SCORED }),
+  said('must be a map of conditions, such as { last: 10, every: 8B }'),
+);
 
 const policy = z.strictObject(entries<Policy>(POLICY), said('must be a map, such as { role: router, use: newest }'));
 

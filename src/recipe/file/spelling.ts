@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { type Option, OUTPUT, RECIPE } from '../options.ts';
+import { type Option, OUTPUT, RECIPE, SCORED } from '../options.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
 import { HF_NAMES, type Recipe } from '../types.ts';
 import type { recipeSchema } from './schema.ts';
@@ -18,7 +18,7 @@ type LibraryNames<T> = T extends readonly (infer Item)[]
 /** Keys that hold a path or a list of paths, as a recipe file spells them. */
 export const PATHS: ReadonlySet<string> = new Set([
   ...['inputs', 'path'],
-  ...Object.entries<Option>({ ...RECIPE, ...OUTPUT }).flatMap(([name, { kind }]) =>
+  ...Object.entries<Option>({ ...RECIPE, ...OUTPUT, ...SCORED }).flatMap(([name, { kind }]) =>
     kind === 'path' || kind === 'file' || kind === 'names' ? [parameterLabel(name)] : [],
   ),
 ]);

@@ -53,7 +53,7 @@ export interface Preset {
  *   `selectMembers` and opening the newest checkpoint throw
  */
 export async function pmaPreset(run: Run, own: Selection = {}): Promise<Preset> {
-  const other = (['steps', 'minInterval', 'eachIngredient'] as const).find((key) => own[key] !== undefined);
+  const other = (['steps', 'minInterval', 'eachIngredient', 'members'] as const).find((key) => own[key] !== undefined);
   if (other !== undefined) {
     throw new MergeError(
       'E_OPTION',

@@ -6,6 +6,7 @@ import { comparePositions } from '../../checkpoints/run/position.ts';
 import { mayBeSaving } from '../../checkpoints/run/reasons.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { UNLIKE } from '../../checkpoints/run/unlike.ts';
+import { topOf } from './scored.ts';
 import { label, NO_TOKENS, type Shortlist } from './shortlist.ts';
 import type { LeftOutMember, MemberReport, Selection } from './types.ts';
 
@@ -61,7 +62,7 @@ export function findLeftOut(
       left.push({ name: runs.length === 1 ? name : `${basename(run.path)}/${name}`, step, reason, newer });
     }
   }
-  return { asked: (exact ? selection.last : undefined) ?? Math.max(wanted, found), found, leftOut: left };
+  return { asked: (exact ? (topOf(selection.members) ?? selection.last) : undefined) ?? Math.max(wanted, found), found, leftOut: left };
 }
 
 /** A run in which what a selection could not place counts as what cannot be used. */
@@ -134,7 +135,7 @@ export function leftOutWarnings(
   const others = leftOut.filter((left) => !left.newer);
   const count = found === 1 ? 'there is 1 member' : `there are ${found} members`;
   // Where no number was asked for it is that of the whole ones and these.
-  const counted = selection.last !== undefined || selection.steps !== undefined;
+  const counted = selection.last !== undefined || selection.members !== undefined || selection.steps !== undefined;
   const why = leftOut.length === 0 ? `: ${whyFewer(selection)}` : '';
   const head = [
     ...(newer.length === 0 ? [] : [newerText(newer, members, runs.length === 1)]),
@@ -176,6 +177,7 @@ function newerText(newer: readonly LeftOutMember[], members: readonly RunCheckpo
 }
 
 function whyFewer({ every, minInterval, last, minMembers, margin, ...conditions }: Selection): string {
+  if (conditions.members !== undefined) return 'no more have a score';
   if (every !== undefined) return `no more lie on a spacing of ${every}`;
   if (minInterval !== undefined) return `no more lie ${minInterval} apart`;
   return Object.values(conditions).some((value) => value !== undefined) ? 'no more meet the conditions' : 'no more are there';

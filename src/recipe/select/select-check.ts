@@ -2,12 +2,14 @@ import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
 import { optionName } from '../../base/option-words.ts';
 import { parseDistance, parseQuantity } from '../../checkpoints/run/quantity.ts';
+import { scoredProblems, topOf } from './scored.ts';
 import type { Selection } from './types.ts';
 
 /** Conditions that leave nothing to choose, or choose in another way, and their reason. */
 const EXCLUSIVE: readonly (readonly [key: keyof Selection, others: readonly (keyof Selection)[], why: string])[] = [
   ['steps', ['last', 'every', 'minInterval', 'from', 'to', 'before', 'beforeSpike'], 'steps are members one by one'],
   ['every', ['minInterval'], 'both say how far apart members are'],
+  ['members', ['eachIngredient'], 'scores go by the steps of one training'],
   ['eachIngredient', ['last', 'every', 'minInterval'], 'each ingredient gives one member'],
 ];
 
@@ -26,6 +28,7 @@ export function selectionProblems(selection: Selection, runs: number): string[] 
     ...(steps ?? []).flatMap((step) => whole('steps', step, 0, MOST.whole)),
     ...(beforeSpike === 'auto' ? [] : whole('beforeSpike', beforeSpike, 0, MOST.whole, 'auto or ')),
     ...amounts(selection),
+    ...scoredProblems(selection, runs),
   ];
   for (const [key, others, why] of EXCLUSIVE) {
     const clashing = given(key) ? others.filter(given) : [];
@@ -42,6 +45,9 @@ export function selectionProblems(selection: Selection, runs: number): string[] 
   if (last !== undefined && minMembers !== undefined && minMembers > last) {
     problems.push(`${optionName('minMembers')} ${minMembers} cannot be reached with ${optionName('last')} ${last}`);
   }
+  const best = topOf(selection.members);
+  if (best !== null && minMembers !== undefined && minMembers > best)
+    problems.push(`${optionName('minMembers')} ${minMembers} cannot be reached with ${optionName('members')} top:${best}`);
   if (runs > 1 || eachIngredient !== undefined) problems.push(...siblingProblems(selection, runs));
   return problems;
 }

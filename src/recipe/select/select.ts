@@ -8,15 +8,18 @@ import { keepStage, keepSteps, keepWindow, stagesOf } from './conditions.ts';
 import { type AskedMembers, findLeftOut, leftOutWarnings } from './left-out.ts';
 import { memberWarnings, siblingWarnings } from './member-warnings.ts';
 import { learningRatePhase, unknownPhase } from './phase.ts';
+import { keepBest, scoredWarnings, topOf } from './scored.ts';
 import { selectionProblems } from './select-check.ts';
 import { label, placeText, Shortlist } from './shortlist.ts';
 import { type Hole, keepApart, NEAR_ENOUGH, positionsOf, spaceOut, spacingNote, targetOf } from './spacing.ts';
-import type { LeftOutMember, Phase, Selected, Selection, Spike } from './types.ts';
+import type { LeftOutMember, MemberScores, Phase, Selected, Selection, Spike } from './types.ts';
 
 /** Holes in a spacing that are noted one by one. */
 const HOLES_SHOWN = 3;
 
 interface SelectOptions {
+  /** The scores that the selection names, as they were read. */
+  readonly scores?: MemberScores | null;
   /** Whether fewer than `last` are worth a warning: not where it is the most that a window may have. */
   readonly exact?: boolean;
 }
@@ -30,6 +33,7 @@ interface SelectOptions {
  *   one of `last`, and the walk goes on to the beginning of the run.
  * - `minInterval`: walking back from the newest, each that is at least so far from the one taken before.
  * - `last`: where there are fewer, all there are, and a note.
+ * - `members: top:K`: of what is left the best K by their scores, after all else.
  * - Several runs, or `eachIngredient`: siblings, of which each gives the newest checkpoint that meets the
  *   conditions. Stages in which a run has no ingredients give none.
  *
@@ -42,11 +46,19 @@ interface SelectOptions {
  *   where a condition is in a unit that no checkpoint has; E_ORDER where distances are asked for and
  *   positions fall; E_NO_SPIKE
  */
-export function selectMembers(runs: readonly Run[], selection: Selection, { exact = true }: SelectOptions = {}): Selected {
+export function selectMembers(runs: readonly Run[], selection: Selection, { exact = true, scores = null }: SelectOptions = {}): Selected {
   const problems = [...selectionProblems(selection, runs.length), ...runProblems(runs)];
   refuse(problems, { several: (count) => `the selection has ${count} problems` });
   const siblings = runs.length > 1 || selection.eachIngredient !== undefined;
-  const chooseOf = (run: Run) => choose(run, selection, siblings, runs.length === 1);
+  const best = topOf(selection.members);
+  /** What `top:K` chooses among. */
+  let pool: readonly RunCheckpoint[] = [];
+  const chooseOf = (run: Run) => {
+    const found = choose(run, selection, siblings, runs.length === 1);
+    if (run === runs[0]) pool = found.shortlist.left;
+    if (best !== null && scores !== null) keepBest(found.shortlist, best, scores);
+    return found;
+  };
   const chosen = runs.map(chooseOf);
   const members = chosen.flatMap(({ shortlist }) => shortlist.left);
   if (selection.minMembers !== undefined && members.length < selection.minMembers) {
@@ -72,8 +84,16 @@ export function selectMembers(runs: readonly Run[], selection: Selection, { exac
       ...chosen.flatMap(({ shortlist }) => shortlist.notes),
       ...(siblings ? [siblingsNote(runs, members)] : timeNotes(runs[0]!, members, selection)),
     ],
-    warnings: warningsOf(runs, { members, report, siblings }, { selection, exact }),
+    warnings: [
+      ...warningsOf(runs, { members, report, siblings }, { selection, exact }),
+      ...(scores === null ? [] : scoredWarnings(members, pool, stepsOf(runs[0]!), scores)),
+    ],
   };
+}
+
+/** Steps of all that a run holds, be it usable or not. */
+function stepsOf({ checkpoints, broken }: Run): ReadonlySet<number> {
+  return new Set([...checkpoints, ...broken].flatMap(({ step }) => step ?? []));
 }
 
 /** What there is to say of members that were chosen. */

@@ -1,11 +1,28 @@
 import type { Warning } from '../../base/errors.ts';
+import type { StepScores } from '../../checkpoints/results/by-step.ts';
+import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Excluded, QuantityText, RunCheckpoint } from '../../checkpoints/run/types.ts';
+
+/** Members by their scores, among what the other conditions leave. */
+export interface ScoredSelection {
+  /** `top:32`: the best so many. */
+  readonly members?: string | undefined;
+  /**
+   * Their scores by step: a CSV or JSON file, or a folder that has results of lm-eval or lighteval for each
+   * step.
+   */
+  readonly scores?: string | undefined;
+  /** Which metrics of them, as `task/metric,filter`, with a weight behind `=`; none where there is one only. */
+  readonly metrics?: string | readonly string[] | undefined;
+  /** Which scores are better; as the results say when absent. */
+  readonly goal?: Goal | undefined;
+}
 
 /**
  * Which checkpoints of a run take part. All conditions hold together. Same names in the library, in recipes
  * and (with dashes) on the command line.
  */
-export interface Selection {
+export interface Selection extends ScoredSelection {
   /** The newest so many, after everything else. */
   readonly last?: number | undefined;
   /** Spacing, counted back from the newest: the nearest checkpoint within a quarter of it. */
@@ -48,6 +65,13 @@ export interface Spike {
   /** Loss at the spike, and what it was measured against; null where the step was given. */
   readonly loss: number | null;
   readonly threshold: number | null;
+}
+
+/** Scores that members are chosen by, as they were read. */
+export interface MemberScores extends StepScores {
+  readonly goal: Goal;
+  /** What they are of, for people: the metrics asked for. */
+  readonly what: string;
 }
 
 /** A checkpoint that would be a member if it could be used. */
