@@ -39,7 +39,7 @@ interface Scene {
   rank(rank: number, more?: Partial<RankOptions>): RunningRank;
   /** A rank that was killed when it had made a unit. */
   begun(): Promise<void>;
-  /** A rank at work, slowly, whose plan is there. */
+  /** A rank whose plan is there, and which works, slowly, as soon as another one has begun. */
   working(): Promise<RunningRank>;
 }
 
@@ -69,7 +69,7 @@ const PERMANENT = [
   'E_OUTPUT_EXISTS',
 ];
 
-/** Slow enough for another rank to come to its fault. */
+/** Slow enough for another rank that has begun to come to its fault. */
 const SLOW = { options: { maxRead: 500_000 } };
 const both = (scene: Scene, fault: RankFault): RunningRank[] => [scene.rank(0, { fault }), scene.rank(1, { fault })];
 const fault = (call: string, match: string, how: string, more: Partial<RankFault> = {}): RankFault => ({
@@ -501,12 +501,13 @@ async function carriedOut(bad: BadCase, wanted: Record<string, string>): Promise
   const { folder, out, recipe } = rankedRun();
   const elsewhere = join(folder, 'elsewhere');
   mkdirSync(elsewhere);
+  const other = join(folder, 'other-rank');
   const scene: Scene = {
     ...{ folder, out, recipe, elsewhere },
     board: () => join(folder, hiddenIn(folder)[0]!),
-    rank: (rank, more) => startRank(recipe, { rank, size: 2, ...more }),
+    rank: (rank, more) => startRank(recipe, { rank, size: 2, timeout: 2, ready: other, ...more }),
     working: async () => {
-      const rank = startRank(recipe, { rank: 0, size: 2, ...SLOW });
+      const rank = startRank(recipe, { rank: 0, size: 2, timeout: 2, awaits: other, ...SLOW });
       for (let tries = 0; tries < 3000 && !(hiddenIn(folder).length > 0 && existsSync(join(scene.board(), 'plan.json'))); tries++)
         await pause(10);
       return rank;

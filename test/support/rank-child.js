@@ -1,16 +1,34 @@
-// Argument: JSON of { recipe, options, fault }. Makes the merge as a rank, and prints the result as JSON, or
+// Argument: JSON of { recipe, options, fault, ready, awaits }. Makes the merge as a rank, and prints the result as JSON, or
 // { code, message, exit } of what ended it. A fault is { call, match, nth, after, how, once, always }: at the nth
 // call of that function of node:fs/promises (or of a file handle; `native.NAME`: of the addon, its engine or one of
 // its outputs) whose arguments match, before or after it, the process kills or stops itself, or the call fails with
 // an errno; with `once`, a path, only the first of several does; with `always` all calls from the nth on.
-import { mkdirSync } from 'node:fs';
+// `ready` is a file that is made when the process is about to begin, `awaits` one that it waits for before it
+// computes anything: on a busy machine a process takes seconds to start, in which others would do all the work.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { constants } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import { runRecipe } from '../../dist/index.js';
 import { loadBinding } from '../../dist/merge/native/load.js';
 
-const { recipe, options, fault = null } = JSON.parse(process.argv[2]);
+const { recipe, options, fault = null, ready, awaits } = JSON.parse(process.argv[2]);
 let calls = 0;
+
+if (awaits !== undefined) {
+  const binding = loadBinding();
+  const { createEngine } = binding;
+  binding.createEngine = (how) => {
+    const engine = createEngine(how);
+    const combine = async (job) => {
+      while (!existsSync(awaits)) await pause(20);
+      return engine.combine(job);
+    };
+    return new Proxy(engine, {
+      get: (of, key) => (key === 'combine' ? combine : typeof of[key] === 'function' ? of[key].bind(of) : of[key]),
+    });
+  };
+}
 
 /** What a fault makes of a call, and of what comes after it. */
 function meets(args) {
@@ -89,6 +107,7 @@ function strike() {
 const aborting = new AbortController();
 process.on('SIGTERM', () => aborting.abort(new Error('ended by SIGTERM')));
 const said = [];
+if (ready !== undefined) writeFileSync(ready, '');
 try {
   const result = await runRecipe(recipe, {
     ...options,

@@ -31,6 +31,9 @@ export interface RankOptions {
   readonly options?: Readonly<Record<string, unknown>>;
   /** What bash runs in place of `exec "$@"`. */
   readonly shell?: string;
+  /** A file that it makes when it begins; one that it waits for before it computes anything. */
+  readonly ready?: string;
+  readonly awaits?: string;
 }
 
 /** A rank that runs; `ended` has what it printed, null where it was killed. */
@@ -70,10 +73,10 @@ export function rankedRun(seed = 0): { readonly folder: string; readonly out: st
 /** Starts one rank of a merge. */
 export function startRank(
   recipe: Recipe,
-  { rank, size, fault, timeout = 0.5, unitBytes = UNIT, env, options, shell }: RankOptions,
+  { rank, size, fault, timeout = 0.5, unitBytes = UNIT, env, options, shell, ready, awaits }: RankOptions,
 ): RunningRank {
   const given = { ranks: size === 1 ? 'auto' : `${rank}/${size}`, rankTimeout: timeout, unitBytes, threads: 1, ...options };
-  const words = [CHILD, JSON.stringify({ recipe, options: env === undefined ? given : { ...given, ranks: 'auto' }, fault })];
+  const words = [CHILD, JSON.stringify({ recipe, options: env === undefined ? given : { ...given, ranks: 'auto' }, fault, ready, awaits })];
   const command = shell === undefined ? [process.execPath, ...words] : ['bash', '-c', shell, 'bash', process.execPath, ...words];
   const child = spawn(command[0]!, command.slice(1), { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
