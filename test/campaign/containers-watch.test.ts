@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { diff } from '../../src/analysis/diff/diff.ts';
+import type { MergeError } from '../../src/base/errors.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { discoverRun } from '../../src/checkpoints/run/discover.ts';
 import { average } from '../../src/merge/average.ts';
 import { signatureOf } from '../../src/merge/watch/settle.ts';
 import { watch } from '../../src/merge/watch/watch.ts';
 import { unpackGolden } from '../support/containers.ts';
+import { itemsOf } from '../support/dcp-items.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -52,5 +54,33 @@ describe('a watch of a run of another container', () => {
     const signature = await signatureOf(newest);
     appendFileSync(join(newest, file), 'x');
     expect((await signatureOf(newest))!.tensors).not.toBe(signature!.tensors);
+  });
+
+  it.each(['newest', 'drop', 'average'] as const)(
+    'makes what a trainer goes on from, with --optimizer %s as average does, and keeps the newest of them',
+    async (optimizer) => {
+      const run = runOf('dcp-resume', '.', ['60']);
+      const output = join(folder, `resumed-${optimizer}`);
+      const given = { for: 'resume', optimizer } as const;
+      for (const step of ['80', '100']) {
+        cpSync(join(folder, 'golden-dcp-resume/dcp-resume', step === '80' ? '80' : '60'), join(run, step), { recursive: true });
+        await watch({ run, output, ...given, keep: 1, once: true, settle: 0 });
+        const wanted = join(folder, `wanted-${optimizer}-${step}`);
+        await average({ inputs: [run], output: wanted, sync: false, ...given });
+        expect(readdirSync(output).filter((name) => name.startsWith('merged-'))).toEqual([`merged-${step}`]);
+        expect(itemsOf(join(output, `merged-${step}`))).toEqual(itemsOf(wanted));
+      }
+      rmSync(run, { recursive: true });
+    },
+  );
+
+  it.each([
+    [{ optimizer: 'drop' }, /^`?optimizer`? has a meaning only with/],
+    [{ accumulate: 'ema', for: 'resume' }, /^`?for`? is for windows/],
+    [{ accumulate: 'ema', weightsFrom: 'master' }, /^`?weightsFrom`? is for windows/],
+  ] as const)('refuses %j', async (options, message) => {
+    const run = runOf('torch-bin', '.', ['100', '200']);
+    const error: MergeError = await watch({ run, output: join(folder, 'none'), once: true, ...options }).catch((caught) => caught);
+    expect([error.code, error.message]).toEqual(['E_OPTION', expect.stringMatching(message)]);
   });
 });

@@ -17,13 +17,16 @@ export function withoutPython(...modules: readonly string[]): string | null {
   return `${PYTHON} has no ${modules.join(' and ')} (${why}): pip install ${modules.join(' ')}, or name another one with CKPT_TEST_PYTHON`;
 }
 
-/** What a Python script prints, a JSON document a line. @throws Error with the end of its stderr where it fails */
-export function linesOfPython<T>(script: string, ...args: readonly string[]): T[] {
-  const { status, stdout, stderr } = spawnSync(PYTHON, ['-W', 'ignore', script, ...args], {
+/**
+ * What Python prints for these arguments, a JSON document a line; other lines are passed over.
+ * @throws Error with the end of its stderr where it fails
+ */
+export function linesOfPython<T>(...args: readonly string[]): T[] {
+  const { status, stdout, stderr } = spawnSync(PYTHON, ['-W', 'ignore', ...args], {
     encoding: 'utf8',
     env: { ...process.env, OMP_NUM_THREADS: '1' },
   });
-  if (status !== 0) throw new Error(`${script} ended with ${status}: ${stderr.slice(-4000)}`);
+  if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stderr.slice(-4000)}`);
   return stdout
     .split('\n')
     .filter((line) => line.startsWith('{'))

@@ -101,6 +101,10 @@ export function addWatch(command: Command): Command {
     'names',
     'config',
     'shardSize',
+    'for',
+    'optimizer',
+    'extraState',
+    'weightsFrom',
     'baseModelId',
     'allowMixedDtypes',
   ]);

@@ -24,6 +24,9 @@ import type { WatchOptions } from './types.ts';
  */
 const RECURSIVE: ReadonlySet<string> = new Set(['method', 'alpha', 'halfLife', 'halfLifeFraction', 'origin']);
 
+/** What a merge keeps of the trainer's state: of windows alone. */
+const RESUMED = ['for', 'optimizer', 'extraState', 'weightsFrom'] as const;
+
 /** What a watch takes, in the library. */
 const OF_WATCH = {
   run: { kind: 'path', needed: true },
@@ -33,7 +36,7 @@ const OF_WATCH = {
   ...PARAMETERS,
   policies: OF_OUTPUT.policies,
   router: OF_OUTPUT.router,
-  dtype: OF_OUTPUT.dtype,
+  ...pick(OF_OUTPUT, ['dtype', ...RESUMED]),
   format: RECIPE.format,
   shardSize: RECIPE.shardSize,
   names: RECIPE.names,
@@ -99,6 +102,9 @@ function checkAccumulator({ select, method, shardSize, ...options }: WatchOption
     fail(`${optionName('shardSize')} is for windows: an accumulator and its merges are written in one read, and differ in dtype`);
   const other = Object.entries({ method, ...select }).find(([, value]) => value !== undefined);
   if (other !== undefined) fail(`${optionName(other[0])} is about windows, and an accumulator has none`);
+  const resumed = RESUMED.find((key) => options[key] !== undefined && options[key] !== 'inference');
+  if (resumed !== undefined)
+    fail(`${optionName(resumed)} is for windows: an accumulator is an average of weights, and has no state of a trainer`);
   const weighed = { method: 'ema' as const, ...pick(options, keysOf(PARAMETERS)) };
   refuse(weightProblems(weighed), { several: (count) => `${count} things are wrong with the weights of the accumulator` });
 }
@@ -106,14 +112,14 @@ function checkAccumulator({ select, method, shardSize, ...options }: WatchOption
 /**
  * Policies that are wrong in themselves, or could be right for one merge but not for all that a watch makes.
  */
-function checkPolicies({ run, output, policies, router, accumulate }: WatchOptions): void {
-  const wrong = contradictions({ inputs: [run], outputs: [{ path: output, policies, router }] });
+function checkPolicies({ run, output, policies, router, accumulate, ...options }: WatchOptions): void {
+  const wrong = contradictions({ inputs: [run], outputs: [{ path: output, policies, router, ...pick(options, RESUMED) }] });
   const lasting = policiesOf({ policies, router }).flatMap((policy, p) => {
     const why = accumulate === undefined ? whyNotInWindows(policy) : whyNotAccumulated(policy);
     const about = p === 0 && router !== undefined ? `router ${router}` : `policy ${policyText(policy)}`;
     return why === null ? [] : [`${about}: ${why}`];
   });
-  refuse(wrong.length > 0 ? wrong : lasting, { several: (count) => `${count} things are wrong with the policies` });
+  refuse(wrong.length > 0 ? wrong : lasting, { several: (count) => `${count} things are wrong with what a merge is to hold` });
 }
 
 function whyNotInWindows({ use, weights, method }: Policy): string | null {

@@ -153,7 +153,10 @@ function input({ path, step, tokens, stage, epoch }: RunCheckpoint): PlanInput {
 }
 
 function output(options: WatchOptions, end: RunCheckpoint): OutputRequest {
-  return { path: join(options.output, mergeName(end.name)), ...pick(options, ['dtype', 'policies', 'router', 'baseModelId']) };
+  return {
+    path: join(options.output, mergeName(end.name)),
+    ...pick(options, ['dtype', 'for', 'optimizer', 'extraState', 'weightsFrom', 'policies', 'router', 'baseModelId']),
+  };
 }
 
 function common(options: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {

@@ -15,14 +15,15 @@ export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage
 /**
  * A run to watch and what to make of it. Explicit weights are left out: a young run has fewer members than a
  * window. Policies cannot have them either, nor name a step; with `accumulate` they have no dtype, and no
- * method but `ema`, and the merges of a quantised run need a dtype that is no quantised form.
+ * method but `ema`, the merges of a quantised run need a dtype that is no quantised form, and no merge keeps what
+ * a trainer goes on from (`for`, `optimizer`, `extraState`, `weightsFrom`).
  */
 export interface WatchOptions
   extends TokenSource,
     Omit<WeightRequest, 'weights' | 'normalize'>,
     PolicyRequest,
     Pick<Recipe, keyof typeof CHECKS | 'format' | 'names' | 'config' | 'shardSize' | 'baseModelId'>,
-    Pick<RecipeOutput, 'dtype'>,
+    Pick<RecipeOutput, 'dtype' | 'for' | 'optimizer' | 'extraState' | 'weightsFrom'>,
     Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST | keyof typeof LAUNCH> {
   /** Run folder. It may be missing yet: the trainer makes it. */
   readonly run: string;
