@@ -6,7 +6,7 @@ import { OUTPUT, RECIPE } from '../recipe/options.ts';
 import type { Recipe, RecipeOutput } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
 import type { Plan } from './plan/types.ts';
-import { type MachineOptions, planRecipe, type RunOptions, recipeEvents } from './run.ts';
+import { type MachineOptions, planRecipe, planUnplaced, type RunOptions, recipeEvents } from './run.ts';
 
 export type { RunOptions } from './run.ts';
 
@@ -40,13 +40,19 @@ export const OF_AVERAGE = {
 
 /**
  * Exactly what {@link average} would do with these options: members in order with effective weights, files,
- * bytes, memory and space. Writes nothing.
+ * bytes, memory and space. Writes nothing. Without an output nothing is said of the place where it would be.
  *
  * @throws MergeError with every conflict in `details.conflicts`; `signal.reason` when aborted
  */
-export async function plan(options: AverageOptions, { signal }: Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
-  checkGiven('plan', options, OF_AVERAGE);
-  return planRecipe(recipeOf(options), { ...machineOf(options), signal });
+export async function plan(
+  options: Omit<AverageOptions, 'output'> & Partial<Pick<AverageOptions, 'output'>>,
+  { signal }: Pick<RunOptions, 'signal'> = {},
+): Promise<Plan> {
+  checkGiven('plan', options, { ...OF_AVERAGE, output: { kind: 'path' } });
+  const { output = options.sliding ? 'merged-{step}' : 'merged' } = options;
+  const placed = { ...options, output };
+  const machine = { ...machineOf(placed), signal };
+  return options.output === undefined ? planUnplaced(recipeOf(placed), machine) : planRecipe(recipeOf(placed), machine);
 }
 
 /** {@link average} as a stream of typed events. Ending the iteration early ends the merge. */

@@ -82,6 +82,20 @@ export async function planRecipe(recipe: Recipe | string, options: MachineOption
   return planResolved(await resolveRecipe(asked.recipe, signal), asked, options);
 }
 
+/**
+ * The plan of a recipe whose outputs have no place yet: their paths are names, and nothing is said of what is
+ * there, of free space, or of inputs that lie there.
+ * @throws MergeError as {@link planRecipe} does
+ */
+export async function planUnplaced(recipe: Recipe, options: MachineOptions & Pick<RunOptions, 'signal'>): Promise<Plan> {
+  checkRequest(recipe, options);
+  checkMachine(options);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const request = await resolveRecipe(recipe, signal);
+  return planResolved({ ...request, unplaced: true }, { recipe, outside: [] }, options);
+}
+
 /** A recipe as it was written, and what it names outside the folder of its file. */
 interface Asked {
   readonly recipe: Recipe;

@@ -156,6 +156,11 @@ export const OUTPUT = {
   ...WEIGHTS,
   convert: { kind: 'flag', help: 'instead of a merge the one member as it is, its bytes copied; the only output of its recipe' },
   policies: { kind: 'policies', help: 'tensors that are treated differently; the first policy that fits a tensor decides' },
+  weightsFile: {
+    kind: 'path',
+    value: 'file',
+    help: 'weights of single tensors, after the policies: JSON or YAML of names (* and ? in them), each with a list, one a member',
+  },
   router: {
     kind: 'router',
     choices: ROUTER_USES,

@@ -4,7 +4,7 @@ import { HF_NAMES, type Recipe } from './types.ts';
 /** A path that a recipe file names and that lies outside its folder. */
 export interface OutsidePath {
   /** The entry of the recipe that names it. */
-  readonly what: 'inputs' | 'like' | 'names' | 'config' | 'tokens-file' | 'decay-file' | 'lr-curve' | 'scores' | 'outputs';
+  readonly what: 'inputs' | 'like' | 'names' | 'config' | 'tokens-file' | 'decay-file' | 'lr-curve' | 'scores' | 'weights-file' | 'outputs';
   readonly path: string;
   /** It lies in the folder that holds the recipe's own, as the output beside a merge that is made again does. */
   readonly beside?: true;
@@ -25,6 +25,7 @@ export function pathsOutside({ inputs, like, names, config, tokensFile, outputs 
     ['decay-file', weighing.map(({ decayFile }) => decayFile)],
     ['lr-curve', weighing.map(({ lrCurve }) => lrCurve)],
     ['scores', outputs.map(({ select }) => select?.scores)],
+    ['weights-file', outputs.map(({ weightsFile }) => weightsFile)],
     ['outputs', outputs.map(({ path }) => path)],
   ];
   return named.flatMap(([what, paths]) =>

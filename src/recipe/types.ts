@@ -35,6 +35,11 @@ export interface RecipeOutput extends WeightRequest, PolicyRequest {
   /** `pma`: number, spacing and schedule after the PMA paper, by the size of the model. */
   readonly preset?: 'pma' | undefined;
   /**
+   * File of weights for single tensors: names or patterns, each with a list of numbers, one a member. They come
+   * after the policies, and before what the output says of all.
+   */
+  readonly weightsFile?: string | undefined;
+  /**
    * Instead of a merge, the one member as it is: its bytes are copied, whatever they are, and only `dtype`
    * changes any. The recipe's only output.
    */

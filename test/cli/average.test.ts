@@ -47,12 +47,18 @@ describe('what average prints', () => {
     }
   });
 
-  it('of a plan without an output is what a name of its own would get, which is said', async () => {
+  it('of a plan needs not be said, and then nothing is said of that place', async () => {
     const { code, stdout, stderr } = await runCli(['plan', ...INPUTS], { cwd });
-    expect(code).toBe(0);
-    expect(stdout).toMatch(/^would merge 3 checkpoints into merged \(sma\)\n/);
-    expect(stderr).toBe('no output is named: planned as -o merged\n');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^would merge 3 checkpoints \(sma\)\n/);
+    expect(stdout).not.toMatch(/merged|free/);
     expect(await readdir(cwd)).not.toContain('merged');
+    // Also where no merge could be written: inside one of its members.
+    const inside = join(cwd, INPUTS[0]!);
+    expect(await runCli(['plan', ...INPUTS.map((path) => join(cwd, path)), '-o', 'x'], { cwd: inside })).toMatchObject({ code: 2 });
+    const { stdout: json, ...planned } = await runCli(['plan', ...INPUTS.map((path) => join(cwd, path)), '--json'], { cwd: inside });
+    expect(planned).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(json)).toMatchObject({ unplaced: true, outputs: [{ members: [{}, {}, {}] }] });
   });
 
   it('of an output that is there is an error whose help names the option as it is typed', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -97,6 +98,59 @@ describe('a recipe', () => {
     const inside = [{ path: at('a') }, { path: at('a', 'b') }];
     await expect(runRecipe({ inputs: [at('run')], outputs: inside })).rejects.toMatchObject({ code: 'E_OUTPUTS_OVERLAP' });
     expect(readdirSync(folder.path)).toEqual(['run']);
+  });
+});
+
+describe('weights of single tensors from a file', () => {
+  const write = (name: string, text: string): string => {
+    writeFileSync(at(name), text);
+    return at(name);
+  };
+
+  it('are policies in the order of the file, after those of the output, and the record names the file', async () => {
+    const inputs = [run()];
+    const select = { last: 3 };
+    const weightsFile = write('weights.json', '{"norm": [0.5, 0.25, 0.25], "*": [0, 0.5, 0.5], "emb*": [1, 0, 0]}');
+    const named = { path: at('out', 'named'), select, weightsFile: write('two.yaml', 'norm: [0.5, 0.25, 0.25]\n"*": [0, 0.5, 0.5]\n') };
+    const policies = [
+      { name: 'norm', weights: [0.5, 0.25, 0.25] },
+      { name: '*', weights: [0, 0.5, 0.5] },
+    ];
+    await runRecipe({ inputs, outputs: [named, { path: at('out', 'policies'), select, policies }] });
+    expect(await data(at('out', 'named'))).toEqual(await data(at('out', 'policies')));
+    const { recipe } = JSON.parse(readFileSync(at('out', 'named', 'merge_provenance.json'), 'utf8'));
+    expect(recipe.weightsFile).toEqual({
+      name: 'two.yaml',
+      digest: createHash('sha256')
+        .update(readFileSync(at('two.yaml')))
+        .digest('hex'),
+      groups: 2,
+    });
+    expect(recipe.policies.map(({ policy }: { policy: string }) => policy)).toEqual([
+      'name=norm:weights=0.5,0.25,0.25',
+      'name=*:weights=0,0.5,0.5',
+    ]);
+    await runRecipe(at('out', 'named', 'merge_recipe.yaml'));
+    expect(await data(at('out', 'named-again'))).toEqual(await data(at('out', 'named')));
+    // What is more special stands too late.
+    await expect(average({ inputs, output: at('out', 'x'), select, weightsFile })).rejects.toMatchObject({ code: 'E_POLICY_SHADOWED' });
+  });
+
+  it.each<[string, string, string, string]>([
+    ['a name that nothing has', '{"norms": [0.5, 0.5]}', 'E_POLICY_UNUSED', 'the name that comes nearest is norm'],
+    ['weights for another number of members', '{"norm": [1]}', 'E_WEIGHTS', '1 weight for 2 members'],
+    ['lists of different lengths', '{"norm": [1, 0], "embed": [1]}', 'E_WEIGHTS', '"embed" has 1 weights, and "norm" has 2'],
+    ['a name twice in JSON', '{"norm": [1, 0], "norm": [0, 1]}', 'E_WEIGHTS', '"norm" is there twice'],
+    ['a name twice in YAML', 'norm: [1, 0]\nnorm: [0, 1]\n', 'E_WEIGHTS', 'given twice'],
+    ['no numbers', '{"norm": ["a", 1]}', 'E_WEIGHTS', '"norm" has no list of finite numbers'],
+    ['a map of maps', '{"norm": {"weights": [1, 0]}}', 'E_WEIGHTS', 'no list of finite numbers'],
+    ['a list', '[[1, 0]]', 'E_WEIGHTS', 'is no map'],
+    ['nothing', '{}', 'E_WEIGHTS', 'holds no weights'],
+    ['torn JSON', '{"norm": [1,', 'E_WEIGHTS', 'torn'],
+  ])('are refused: %s', async (_, text, code, message) => {
+    const weightsFile = write('w', text);
+    const refused = average({ inputs: [run()], output: at('out', 'x'), select: { last: 2 }, weightsFile });
+    await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   });
 });
 

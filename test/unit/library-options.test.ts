@@ -69,7 +69,7 @@ describe.each(Object.keys(CALLS))('%s()', (call) => {
         new RegExp(`^E_OPTION: ${call}\\(\\) takes an object with .*\`(inputs|run)\``),
       );
     }
-    for (const name of Object.keys(right(call)).filter((key) => key !== 'dir' && !(key === 'output' && /search|soup/.test(call)))) {
+    for (const name of Object.keys(right(call)).filter((key) => key !== 'dir' && !(key === 'output' && /search|soup|plan/.test(call)))) {
       expect(await given({ [name]: undefined })).toBe(`E_OPTION: \`${name}\` is missing: ${call}() needs it`);
     }
     if (call !== 'watch') expect(await given({ inputs: 'run' })).toMatch(/^E_OPTION: `inputs` must be a list of paths.*, not "run"$/);

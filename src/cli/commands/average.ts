@@ -50,12 +50,10 @@ export async function run(context: Context, args: readonly (string | readonly st
   return reportMerge(context, flags, (reporting) => average(options, reporting));
 }
 
-/** What `average` would do; without -o for a free name in the current folder, which is said. */
+/** What `average` would do; without -o nothing is said of the place where the merge would be. */
 export async function planOnly(context: Context, inputs: readonly string[], flags: AverageFlags): Promise<number> {
-  const output = flags.output ?? freeName(flags.sliding === true ? 'merged-{step}' : 'merged');
-  const made = await plan(averageOptions(inputs, { ...flags, output }));
-  if (flags.output === undefined) context.terminal.err.write(`no output is named: planned as -o ${output}\n`);
-  return showPlan(context, made, flags);
+  const { output, ...options } = averageOptions(inputs, { ...flags, output: flags.output ?? 'merged' });
+  return showPlan(context, await plan(flags.output === undefined ? options : { ...options, output }), flags);
 }
 
 /** A name in the current folder that nothing has. */

@@ -197,7 +197,7 @@ export function addPolicyOptions(command: Command, { fixed = true } = {}): Comma
       ),
     )
     .addOption(mergeOption('router', { typed: `average, newest${fixed ? ', oldest or a step' : ' or oldest'}` }));
-  return addOptions(command, ['allowUnknown', 'allowPermuted']);
+  return addOptions(command, [...(fixed ? (['weightsFile'] as const) : []), 'allowUnknown', 'allowPermuted']);
 }
 
 /** Takes the selection out of a command's flags: undefined where none of its options is given. */

@@ -6,6 +6,7 @@ import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { contradictions, PLACEHOLDER } from '../../recipe/file/contradictions.ts';
+import { readWeightsFile, type WeightsFile } from '../../recipe/file/weights-file.ts';
 import { CHECKS, TOKENS } from '../../recipe/options.ts';
 import { memberWarnings } from '../../recipe/select/member-warnings.ts';
 import { learningRatePhase } from '../../recipe/select/phase.ts';
@@ -25,17 +26,19 @@ import { chooseMembers } from './choose.ts';
 export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
   refuse(contradictions(recipe), { several: (count) => `${count} things in the recipe do not go together` });
   const { inputs } = recipe;
+  const files = await weightsFilesOf(recipe);
+  const outputOf = (output: RecipeOutput): OutputRequest => outputRequest(recipe, output, files);
   const options = pick(recipe, ['like', 'format', 'shardSize', 'files', 'names', 'config', ...keysOf(CHECKS)]);
   if (recipe.outputs.some(({ convert }) => convert)) {
     const input = await theOneCheckpoint(inputs, signal);
-    return { ...options, inputs: [input], outputs: recipe.outputs.map((output) => outputRequest(recipe, output)) };
+    return { ...options, inputs: [input], outputs: recipe.outputs.map(outputOf) };
   }
   const source = pick(recipe, keysOf(TOKENS));
   const counted = Object.keys(source).length > 0;
   const selecting = recipe.outputs.some(choosesMembers);
   const folders = await areRuns(inputs, selecting);
   const choosing = folders || selecting;
-  if (!choosing && !counted) return { ...options, inputs, outputs: recipe.outputs.map((output) => outputRequest(recipe, output)) };
+  if (!choosing && !counted) return { ...options, inputs, outputs: recipe.outputs.map(outputOf) };
 
   const named = folders ? null : await checkpointsAsRun(inputs, signal);
   const found =
@@ -43,7 +46,7 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
       ? await Promise.all(inputs.map((path) => discoverRun(path, { signal, mixedDtypes: recipe.allowMixedDtypes })))
       : [named.run];
   const runs = counted ? await Promise.all(found.map((run) => withTokens(run, source))) : found;
-  if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, signal)) };
+  if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, outputOf, signal)) };
   // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be
   // about them.
   const [{ checkpoints, log, abandoned, warnings }] = runs as [Run];
@@ -55,7 +58,7 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   return {
     ...options,
     inputs: inputs.map((path) => asInput(known.get(named!.paths.get(path)!)!)),
-    outputs: recipe.outputs.map((output) => ({ ...outputRequest(recipe, output), selection })),
+    outputs: recipe.outputs.map((output) => ({ ...outputOf(output), selection })),
   };
 }
 
@@ -63,6 +66,7 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
 async function chosenMembers(
   runs: readonly Run[],
   recipe: Recipe,
+  outputOf: (output: RecipeOutput) => OutputRequest,
   signal: AbortSignal | undefined,
 ): Promise<Pick<PlanRequest, 'inputs' | 'outputs' | 'ordered'>> {
   const outputs: OutputRequest[] = [];
@@ -72,7 +76,7 @@ async function chosenMembers(
     signal?.throwIfAborted();
     for (const { path, selected } of await chooseMembers(runs, output)) {
       const { members, ...report } = selected;
-      outputs.push({ ...outputRequest(recipe, output), path, selection: { ...report, log } });
+      outputs.push({ ...outputOf(output), path, selection: { ...report, log } });
       chosen.push(members);
     }
   }
@@ -134,9 +138,21 @@ function choosesMembers({ select, sliding, preset, path }: RecipeOutput): boolea
   return select !== undefined || sliding === true || preset !== undefined || path.match(PLACEHOLDER) !== null;
 }
 
-/** What of an output goes on to the plan as it is. */
-function outputRequest({ baseModelId }: Recipe, { select, sliding, preset, ...output }: RecipeOutput): OutputRequest {
-  return { ...output, baseModelId };
+/** The weights files that outputs name, each read once. */
+async function weightsFilesOf({ outputs }: Recipe): Promise<ReadonlyMap<string, WeightsFile>> {
+  const named = new Set(outputs.flatMap(({ weightsFile }) => weightsFile ?? []));
+  return new Map(await Promise.all([...named].map(async (path) => [path, await readWeightsFile(path)] as const)));
+}
+
+/** What of an output goes on to the plan as it is, and the policies of its weights file. */
+function outputRequest(
+  { baseModelId }: Recipe,
+  { select, sliding, preset, weightsFile, ...output }: RecipeOutput,
+  files: ReadonlyMap<string, WeightsFile>,
+): OutputRequest {
+  if (weightsFile === undefined) return { ...output, baseModelId };
+  const { policies, recorded } = files.get(weightsFile)!;
+  return { ...output, policies: [...(output.policies ?? []), ...policies], weightsFile: recorded, baseModelId };
 }
 
 function asInput({ path, step, tokens, stage, epoch }: RunCheckpoint): PlanInput {

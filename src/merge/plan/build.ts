@@ -265,10 +265,10 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     ...layoutsDiffer,
     ...cut.conflicts,
     ...formed.conflicts,
-    ...(await outputsOverlap(request.outputs.map((o) => o.path))),
+    ...(request.unplaced ? [] : await outputsOverlap(request.outputs.map((o) => o.path))),
   ];
   const sources = like === null ? checkpoints : [...checkpoints, like];
-  for (const [k, { output, kind }] of drafts.entries()) {
+  for (const [k, { output, kind }] of request.unplaced ? [] : drafts.entries()) {
     const { recordBeside: record } = outputs[k]!;
     if (record !== null) conflicts.push(...(await recordConflicts(record)));
     for (const conflict of await outputConflicts(output.path, kind, sources, request.force ?? false)) {
@@ -303,7 +303,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   }
   const space = await spaceNeeded(outputs);
   // What is there of a merge that others work on counts as needed still.
-  if (space.conflict !== undefined && adopted === undefined) conflicts.push(space.conflict);
+  if (space.conflict !== undefined && adopted === undefined && !request.unplaced) conflicts.push(space.conflict);
   const distinct = [...new Map(conflicts.map((conflict) => [conflict.message, conflict])).values()];
   refuse(distinct, { several: (count) => `${count} things stand in the way of this merge`, ...waysThrough(distinct) });
 
@@ -336,6 +336,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     freeBytesNeeded: space.needed,
     freeBytesAvailable: space.available,
     warnings: planWarnings(outputs),
+    ...(request.unplaced && { unplaced: true }),
   };
 }
 

@@ -62,6 +62,8 @@ export interface PlanDocument {
   readonly peakMemoryBytes: number;
   readonly freeBytesNeeded: number;
   readonly freeBytesAvailable: number;
+  /** Nobody has said where outputs are to be: paths are names, and of free space nothing follows. */
+  readonly unplaced: boolean;
   readonly warnings: readonly Warning[];
   /** What `resume` would do with each output; null where it was not asked for. */
   readonly resume: readonly Resumption[] | null;
@@ -117,6 +119,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null, 
     peakMemoryBytes: plan.peakMemoryBytes,
     freeBytesNeeded: plan.freeBytesNeeded,
     freeBytesAvailable: plan.freeBytesAvailable,
+    unplaced: plan.unplaced ?? false,
     warnings: plan.warnings,
     resume,
     outside: plan.outside ?? [],

@@ -11,10 +11,13 @@ export type RecordedLayout = Pick<Plan, 'like' | 'format' | 'shardSize' | 'files
  */
 export function recordedRecipe(
   members: readonly PlanMember[],
-  output: Pick<PlanOutput, 'path' | 'schedule' | 'used' | 'dtype' | 'purpose' | 'optimizer' | 'extraState' | 'weightsFrom' | 'policies'>,
+  output: Pick<
+    PlanOutput,
+    'path' | 'schedule' | 'used' | 'dtype' | 'purpose' | 'optimizer' | 'extraState' | 'weightsFrom' | 'weightsFile' | 'policies'
+  >,
   layout: RecordedLayout,
 ): Pick<ProvenanceInput, 'toolVersion' | 'output' | 'recipe'> {
-  const { schedule, used, dtype, path, purpose, optimizer, extraState, weightsFrom, policies } = output;
+  const { schedule, used, dtype, path, purpose, optimizer, extraState, weightsFrom, weightsFile, policies } = output;
   return {
     toolVersion: version,
     output: path,
@@ -28,6 +31,7 @@ export function recordedRecipe(
       optimizer,
       ...(extraState !== null && { extraState }),
       ...(weightsFrom !== null && { weightsFrom }),
+      ...(weightsFile !== null && { weightsFile }),
       policies: policies.map(({ text, weights }) => ({
         policy: text,
         weights: weights === null ? null : [...weights].filter((_, i) => used[i]),

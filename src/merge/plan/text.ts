@@ -27,13 +27,17 @@ export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [
     : [];
   // What one output left out another may take: with several of them the list is for --json.
   for (const [k, output] of plan.outputs.entries()) {
-    lines.push(...outputLines(output, colors, several ? 0 : MOST_EXCLUDED), '', ...spikeCurve(output, logs[k] ?? [], colors, columns));
+    lines.push(
+      ...outputLines(output, colors, { mostExcluded: several ? 0 : MOST_EXCLUDED, unplaced: plan.unplaced && !several }),
+      '',
+      ...spikeCurve(output, logs[k] ?? [], colors, columns),
+    );
   }
   if (plan.outputs.length === 0) return `${[...resumeLines(plan), '', 'nothing would be done'].join('\n')}\n`;
   lines.push(...resumeLines(plan));
   for (const line of outsideLines(plan)) lines.push(`  ${line}`);
   lines.push(`  reads ${formatBytes(plan.bytesRead)}, writes ${formatBytes(plan.bytesWritten)}`);
-  lines.push(`  needs ${formatBytes(plan.freeBytesNeeded)} of ${formatBytes(plan.freeBytesAvailable)} free`);
+  if (!plan.unplaced) lines.push(`  needs ${formatBytes(plan.freeBytesNeeded)} of ${formatBytes(plan.freeBytesAvailable)} free`);
   lines.push(`  memory at most ${formatBytes(plan.peakMemoryBytes)}`);
   if (plan.expectedSeconds !== null) {
     lines.push(`  about ${formatSeconds(plan.expectedSeconds)}, by what the disks gave in half a second just now`);
@@ -85,11 +89,15 @@ function spikeCurve(
   return curve.length === 0 ? [] : ['  loss, with the spike marked', ...curve.map((line) => `  ${line}`), ''];
 }
 
-function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mostExcluded: number): string[] {
+function outputLines(
+  output: PlanDocument['outputs'][number],
+  colors: Colors,
+  { mostExcluded, unplaced }: { readonly mostExcluded: number; readonly unplaced: boolean },
+): string[] {
   const { members, method, excluded, phase } = output;
   const parameters = Object.entries(output.parameters).map(([name, value]) => `, ${name} ${printable(String(value))}`);
   const merged = [
-    `would merge ${plural(members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${method}${parameters.join('')})`,
+    `would merge ${plural(members.length, 'checkpoint')}${unplaced ? '' : ` into ${colors.bold(printable(output.path))}`} (${method}${parameters.join('')})`,
     '',
     ...memberTable(members),
     ...copyLine(members),

@@ -4,6 +4,7 @@ import type { LeftFile, SideFile } from '../../checkpoints/side-files.ts';
 import type { BoxedMatrix } from '../../checkpoints/tensors/matrix.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
+import type { RecordedWeightsFile } from '../../recipe/file/weights-file.ts';
 import type { CHECKS } from '../../recipe/options.ts';
 import type { OutsidePath } from '../../recipe/outside.ts';
 import type { OptimizerUse } from '../../recipe/policy/resumed.ts';
@@ -42,6 +43,8 @@ export interface PlanRequest extends Pick<Recipe, 'like' | 'format' | 'shardSize
    */
   readonly ordered?: boolean | undefined;
   readonly outputs: readonly OutputRequest[];
+  /** Nobody has said yet where outputs are to be: their paths stand for a name, and nothing is asked of that place. */
+  readonly unplaced?: boolean | undefined;
   /** Bound of native buffers, bytes. */
   readonly memory?: number | undefined;
   readonly force?: boolean | undefined;
@@ -60,7 +63,9 @@ export interface AdoptedPlan {
   readonly warnings: readonly (readonly Warning[])[];
 }
 
-export interface OutputRequest extends Omit<RecipeOutput, 'select' | 'sliding' | 'preset'> {
+export interface OutputRequest extends Omit<RecipeOutput, 'select' | 'sliding' | 'preset' | 'weightsFile'> {
+  /** The file of weights whose entries are the last of the policies. */
+  readonly weightsFile?: RecordedWeightsFile | undefined;
   /** Which inputs, as ascending indices; all when absent. Weights and schedules are about these alone. */
   readonly members?: readonly number[] | undefined;
   /** How many of the members asked for there are, where that was found out before: of a study's merges. */
@@ -174,6 +179,8 @@ export interface PlanOutput {
   readonly path: string;
   readonly kind: 'folder' | 'file';
   readonly dtype: FloatDtypeName | 'same' | null;
+  /** The file of weights that the last of the policies are from; null where none was named. */
+  readonly weightsFile: RecordedWeightsFile | null;
   /** As they were asked for, `router` among them as the first. */
   readonly policies: readonly PlanPolicy[];
   /** What was done with tensors of which role. */
@@ -296,6 +303,8 @@ export interface Plan {
   readonly freeBytesAvailable: number;
   /** Those of all outputs, each once. */
   readonly warnings: readonly Warning[];
+  /** Nobody has said where outputs are to be; absent otherwise. */
+  readonly unplaced?: boolean;
   /** What a recipe file names outside the folder that it lies in; absent where that is nothing. */
   readonly outside?: readonly OutsidePath[];
 }

@@ -34,6 +34,7 @@ const recipe = object({
   optimizer: text.nullable().default(null),
   extraState: text.optional(),
   weightsFrom: text.optional(),
+  weightsFile: object({ name: text, digest: text, groups: count }).optional(),
   policies: list(object({ policy: text, weights: list(number).nullable() })).default([]),
   allowMixedDtypes: flag,
   allowUnknown: flag.default(false),

@@ -2,6 +2,7 @@ import { basename, dirname, resolve } from 'node:path';
 import type { Warning } from '../../base/errors.ts';
 import { METADATA_KEY } from '../../checkpoints/our-files.ts';
 import type { Moment } from '../../checkpoints/types.ts';
+import type { RecordedWeightsFile } from '../../recipe/file/weights-file.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
 import { memberName, pathRemover, relativeMemberPath } from './member-path.ts';
@@ -67,6 +68,8 @@ export interface ProvenanceRecipe {
    */
   readonly extraState?: string | undefined;
   readonly weightsFrom?: string | undefined;
+  /** The file that the last of the policies are from: name, SHA-256, entries; absent where there was none. */
+  readonly weightsFile?: RecordedWeightsFile | undefined;
   /** In the order in which they apply. */
   readonly policies: readonly ProvenancePolicy[];
   readonly allowMixedDtypes: boolean;
@@ -188,6 +191,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       optimizer: recipe.optimizer,
       ...(recipe.extraState !== undefined && { extraState: recipe.extraState }),
       ...(recipe.weightsFrom !== undefined && { weightsFrom: recipe.weightsFrom }),
+      ...(recipe.weightsFile !== undefined && { weightsFile: recipe.weightsFile }),
       policies: recipe.policies,
       allowMixedDtypes: recipe.allowMixedDtypes,
       allowUnknown: recipe.allowUnknown,

@@ -17,6 +17,7 @@ const NOT_CONVERTED = [
   'preset',
   ...REQUEST_KEYS,
   'policies',
+  'weightsFile',
   'router',
   'for',
   'optimizer',

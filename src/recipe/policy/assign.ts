@@ -58,6 +58,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
     p === 0 && request.router !== undefined ? `router ${request.router}` : `policy ${policyText(policy)}`,
   );
   const tests = policies.map((policy) => selectorTest(policy, extent));
+  const firstOf = firstFit(policies, tests);
   const members = policies.map((policy, p) => memberOf(policy, words[p]!, options, conflicts));
 
   const treatments: Treatment[] = [];
@@ -68,7 +69,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   const isState = ({ state, extra }: PolicyTensor): boolean => options.resumed !== undefined && state !== undefined && !extra;
   for (const [i, tensor] of tensors.entries()) {
     if (isState(tensor)) continue;
-    const first = tests.findIndex((test) => test(tensor));
+    const first = firstOf(tensor);
     const found = tensor.extra && policies[first]?.use !== 'drop' ? -1 : first;
     const policy = found < 0 ? policies.length : found;
     const row = defaultRow(tensor, options);
@@ -98,6 +99,26 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   if (tensors.length > 0 && (alone || treatments.every(({ kind }) => kind === 'drop')))
     conflicts.push(nothingLeft(policies.length > 0, tensors));
   return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of, options.convert !== undefined) };
+}
+
+/**
+ * The first policy that fits a tensor, -1 where none does. Policies of one name alone are looked up: a file of
+ * weights may have one for each tensor.
+ */
+function firstFit(policies: readonly Policy[], tests: readonly ((tensor: PolicyTensor) => boolean)[]): (tensor: PolicyTensor) => number {
+  const named = new Map<string, number>();
+  const others: number[] = [];
+  for (const [p, { role, layers, experts, name, stored }] of policies.entries()) {
+    const alone = [role, layers, experts, stored].every((part) => part === undefined);
+    if (!alone || name === undefined || /[*?]/.test(name)) others.push(p);
+    else if (!named.has(name)) named.set(name, p);
+  }
+  return (tensor) => {
+    const own = named.get(tensor.name) ?? policies.length;
+    const other = others.find((p) => p >= own || tests[p]!(tensor)) ?? policies.length;
+    const first = Math.min(own, other);
+    return first === policies.length ? -1 : first;
+  };
 }
 
 /** Adds the treatments of the trainer's state to those of the weights. */

@@ -22,9 +22,6 @@ const EXCLUSIVE: readonly (readonly [ParameterName, ParameterName, string])[] = 
 /** Parameters that mean something beside another one only. */
 const BESIDE: readonly (readonly [ParameterName, ParameterName])[] = [['origin', 'halfLifeFraction']];
 
-/** Quantities that are places in the training, of which 0 is one, and no distances. */
-const PLACES: readonly ParameterName[] = ['decayEnd', 'origin'];
-
 /**
  * All problems of a request that need no members to be seen: unknown methods, parameters of other methods,
  * values out of range, contradictions. Each has help, and the parameter as its path.
@@ -89,7 +86,9 @@ function ownParameters({ method, weights }: WeightRequest): readonly ParameterNa
 }
 
 function valueProblems(name: ParameterName, value: NonNullable<WeightRequest[ParameterName]>): Problem[] {
-  const wanted = PARAMETERS[name].kind === 'quantity' ? wantedQuantity(name, value as QuantityText) : wantedValue(PARAMETERS[name], value);
+  const { kind } = PARAMETERS[name];
+  const wanted =
+    kind === 'quantity' || kind === 'point' ? wantedQuantity(name, value as QuantityText) : wantedValue(PARAMETERS[name], value);
   if (wanted === null) return [];
   return [{ path: [name], message: `${optionName(name)} must be ${wanted}, not ${JSON.stringify(value)}`, help: about(name) }];
 }
@@ -115,7 +114,7 @@ function wantedValue(parameter: Parameter, value: unknown): string | null {
 function wantedQuantity(name: ParameterName, text: QuantityText): string | null {
   try {
     const { value, unit } = parseQuantity(text, optionName(name));
-    if (PLACES.includes(name)) return unit === 'checkpoints' ? 'a step or a token count, as 12000 or 2T' : null;
+    if (PARAMETERS[name].kind === 'point') return unit === 'checkpoints' ? 'a step or a token count, as 12000 or 2T' : null;
     return value > 0 ? null : 'a distance over 0';
   } catch (error) {
     if (!(error instanceof MergeError)) throw error;

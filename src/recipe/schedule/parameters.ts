@@ -13,8 +13,11 @@ export interface NumberRange {
 
 /** What the command line, recipes and docs know of a parameter. */
 export interface Parameter {
-  /** `quantity`: tokens, steps or checkpoints, as `2B`, `500steps`, `3ckpt`; `file`: a path. */
-  readonly kind: 'number' | 'integer' | 'quantity' | 'choice' | 'file' | 'flag';
+  /**
+   * `quantity`: tokens, steps or checkpoints, as `2B`, `500steps`, `3ckpt`; `point`: a place in the training, in
+   * tokens or steps; `file`: a path.
+   */
+  readonly kind: 'number' | 'integer' | 'quantity' | 'point' | 'choice' | 'file' | 'flag';
   readonly range?: NumberRange;
   readonly choices?: readonly string[];
   readonly default?: number | string;
@@ -36,7 +39,7 @@ export const PARAMETERS = {
     help: 'half-life as a share of the training so far, as 0.05: the average grows with the run; instead of alpha or a half-life',
   },
   origin: {
-    kind: 'quantity',
+    kind: 'point',
     default: 0,
     help: 'step or token count at which the training began, from which the share of the half-life is taken',
   },
@@ -49,7 +52,7 @@ export const PARAMETERS = {
   decayFloor: { kind: 'number', range: { atLeast: 0, below: 1 }, default: 0, help: 'factor of the learning rate that the decay ends at' },
   decayFile: { kind: 'file', help: 'list of decay factors, one for each checkpoint but the oldest, falling from 1 to 0; instead of decay' },
   decayEnd: {
-    kind: 'quantity',
+    kind: 'point',
     help: 'step or token count at which the decay reaches its floor (default: one mean spacing after the newest)',
   },
   lrCurve: { kind: 'file', required: true, help: 'CSV of step,lr: the learning rate to stand for' },

@@ -141,6 +141,7 @@ it('a plan says what would be read, written and needed', () => {
     freeBytesAvailable: 20_000_000_000,
     warnings: [],
     resume: null,
+    unplaced: false,
     outside: [],
   } as const;
   expect(planText(document, plain, { columns: 80 })).toBe(`would merge 1 checkpoint into merged (sma)

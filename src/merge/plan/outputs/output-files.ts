@@ -143,9 +143,9 @@ function configFile(text: string | null): ComposedFile[] {
   return [{ name: 'config.json', bytes: bytes.length, parts: [bytes] }];
 }
 
-function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | 'optimizer' | 'extraState' | 'weightsFrom'> {
-  const { dtype = null, for: purpose = null, optimizer = null, extraState = null, weightsFrom = null } = request;
-  return { dtype, purpose, optimizer, extraState, weightsFrom };
+function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | 'optimizer' | 'extraState' | 'weightsFrom' | 'weightsFile'> {
+  const { dtype = null, for: purpose = null, optimizer = null, extraState = null, weightsFrom = null, weightsFile = null } = request;
+  return { dtype, purpose, optimizer, extraState, weightsFrom, weightsFile };
 }
 
 const INDEX = 'model.safetensors.index.json';
