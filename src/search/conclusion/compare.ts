@@ -4,8 +4,9 @@ import { covarianceRoot } from '../gaussian-process/linear-algebra.ts';
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
 import type { Joint } from '../gaussian-process/posterior.ts';
 import type { Beliefs } from './beliefs.ts';
-import { covarianceOfMeans, difference, fewItemsFactor, type NoiseKind, pairedItems } from './difference.ts';
+import { covarianceOfMeans, difference, type NoiseKind, pairedItems } from './difference.ts';
 import type { RecipeScores } from './recipes.ts';
+import { fewItemsFactor } from './student.ts';
 
 /** What the error of a gain rests on, besides the noise of evaluations: see {@link compare}. */
 export type Coverage =

@@ -1,7 +1,8 @@
 import { directionOf } from '../../checkpoints/results/goal.ts';
 import type { Goal } from '../../checkpoints/results/types.ts';
 import { NORMAL_95, normalCdf } from '../gaussian-process/normal.ts';
-import { difference, fewItemsFactor, pairedItems, type Scored } from './difference.ts';
+import { difference, pairedItems, type Scored } from './difference.ts';
+import { fewItemsFactor } from './student.ts';
 import type { Difference, Validation } from './types.ts';
 
 /** Scores on a second set, of trials of the search; null where that evaluation failed. */
