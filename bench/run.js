@@ -38,6 +38,7 @@ const BENCHES = [
   'suggest',
   'regret',
   'coverage',
+  'claims',
   'ranks',
   'ranks-sim',
   'startup',

@@ -83,6 +83,17 @@ export type { Policy, PolicyRequest, RouterUse, Selector, Several, Use } from '.
 export type { DecayName, ScheduleName, WeightRequest } from './recipe/schedule/types.ts';
 export type { Selection } from './recipe/select/types.ts';
 export type { Purpose, Recipe, RecipeOutput } from './recipe/types.ts';
+export type { Arm, ArmReference, ArmRow, ArtefactConclusion, ArtefactInput } from './search/conclusion/artefact.ts';
+export { concludeArtefact } from './search/conclusion/artefact.ts';
+export type {
+  EndpointScore,
+  EndpointScores,
+  RecipeDifference,
+  RecipeRow,
+  RecipesConclusion,
+  RecipesInput,
+} from './search/conclusion/replicates.ts';
+export { concludeRecipes } from './search/conclusion/replicates.ts';
 export type { Baseline, PosteriorDrawing } from './search/conclusion/types.ts';
 export type { BranchScore } from './search/forecast/calibrate.ts';
 export { readForecast } from './search/forecast/document.ts';

@@ -18,8 +18,8 @@ export function searchSetText(
   const all = listed(opponents);
   const figures = `95 % interval ${intervalText(interval)}`;
   const headline = claimed
-    ? `${capital(subject)} is better than ${all}: by ${amount(gain, interval)}${opponents.length > 1 ? ` over ${against}` : ''} (${figures}, probability ${probabilityText(probability)}).`
-    : `No evidence of a gain: ${subject} is estimated ${betterBy(gain, interval)} than ${against} (${figures})${opponents.length > 1 ? `, and better than ${opponents.length === 2 ? 'both' : 'each of'} ${all}` : ', better'} with a probability of ${probabilityText(probability)}.`;
+    ? `${capital(subject)} is better than ${all}: by ${amount(gain, interval)}${opponents.length > 1 ? ` over ${against}` : ''} (${figures}, probability ${chanceText(probability)}).`
+    : `No evidence of a gain: ${subject} is estimated ${betterBy(gain, interval)} than ${against} (${figures})${opponents.length > 1 ? `, and better than ${opponents.length === 2 ? 'both' : 'each of'} ${all}` : ', better'} with a probability of ${chanceText(probability)}.`;
   return `${headline} ${coverageText(coverage, gain)}`;
 }
 
@@ -210,25 +210,25 @@ export function unknownNoiseText(subject: string, against: string, gain: number,
 }
 
 /** `A`, `A and B`, `A, B and C`. */
-function listed(labels: readonly string[]): string {
+export function listed(labels: readonly string[]): string {
   return labels.length < 2 ? (labels[0] ?? '') : `${labels.slice(0, -1).join(', ')} and ${labels.at(-1)}`;
 }
 
-function capital(text: string): string {
+export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** `0.012 better`, `0.012 worse`, `no better`. */
-function betterBy(gain: number, interval: readonly [number, number] | null): string {
+export function betterBy(gain: number, interval: readonly [number, number] | null): string {
   return gain === 0 ? 'no better' : `${amount(Math.abs(gain), interval)} ${gain < 0 ? 'worse' : 'better'}`;
 }
 
 /** A gain to the second digit of half its interval. */
-function amount(value: number, interval: readonly [number, number] | null): string {
+export function amount(value: number, interval: readonly [number, number] | null): string {
   return interval === null ? formatDifference(value) : toDigit(value, (interval[1] - interval[0]) / 2);
 }
 
-function intervalText([low, high]: readonly [number, number]): string {
+export function intervalText([low, high]: readonly [number, number]): string {
   const half = (high - low) / 2;
   return `${toDigit(low, half)} to ${toDigit(high, half)}`;
 }
@@ -240,7 +240,7 @@ function toDigit(value: number, error: number): string {
   return value.toFixed(decimals).replace(/^-(0(?:\.0*)?)$/, '$1');
 }
 
-function probabilityText(probability: number): string {
+export function chanceText(probability: number): string {
   if (probability > 0.999) return 'over 0.999';
   if (probability < 0.001) return 'below 0.001';
   // Rounded towards 1/2, so that 0.9499 is not shown as the 0.95 that a claim needs.

@@ -1,0 +1,91 @@
+import { formatCount } from '../../render/format.ts';
+import { formatDifference, formatNumber } from '../../render/numbers.ts';
+import { amount, betterBy, capital, intervalText, listed, chanceText } from './text.ts';
+
+export interface ArtefactWords {
+  readonly chosen: string;
+  readonly gainClaimed: boolean;
+  readonly gain: number;
+  readonly interval: readonly [number, number];
+  readonly probability: number;
+  readonly observed: number;
+  readonly candidates: number;
+  /** Items by which they are compared; null where they are unpaired. */
+  readonly items: number | null;
+  /** Of all references, and of the better one. */
+  readonly labels: readonly string[];
+  readonly label: string;
+  readonly farBelow: readonly string[];
+}
+
+/** Whether the best output of a grid is better than its references. */
+export function artefactText(words: ArtefactWords): string {
+  const { chosen, gainClaimed, gain, interval, probability, observed, candidates, items, labels, label, farBelow } = words;
+  const all = listed(labels.map((of) => `the ${of}`));
+  const among = candidates > 1 ? `, chosen among ${formatCount(candidates)} outputs` : '';
+  const figures = `95 % interval ${intervalText(interval)}${among}`;
+  const sentences = [
+    gainClaimed
+      ? `${capital(chosen)} is better than ${all}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}).`
+      : `No evidence of a gain: ${chosen}, estimated best, is estimated ${betterBy(gain, interval)} than the ${label} (${figures}), and better with a probability of ${chanceText(probability)}.`,
+  ];
+  if (candidates > 1 && observed > gain)
+    sentences.push(`It scored ${betterBy(observed, interval)}; the best of ${formatCount(candidates)} scores is best partly by luck.`);
+  sentences.push(
+    items === null
+      ? 'Unpaired: the scores have standard errors and no items, and are taken for independent, so that the interval is rather too wide.'
+      : `The interval covers the choice of the output and of the items (paired over ${formatCount(items)}).`,
+  );
+  if (farBelow.length > 0) {
+    const shown = farBelow.length > 5 ? [...farBelow.slice(0, 4), `${farBelow.length - 4} more`] : farBelow;
+    sentences.push(
+      `${capital(listed(shown))} scored so far below the others that the estimate leaves ${farBelow.length === 1 ? 'it' : 'them'} out.`,
+    );
+  }
+  return sentences.join(' ');
+}
+
+/** Where too little has a score. @param outputs that have one and are no controls @param references that have one */
+export function withoutScoresText(outputs: number, references: number): string {
+  if (outputs > 0) return 'No gain can be told: neither the newest checkpoint nor a mean has a score.';
+  if (references > 0) return 'No output has a score that differs from those it is compared with: nothing can be concluded.';
+  return 'No output has a score: nothing can be concluded.';
+}
+
+/** Where nothing is known of how far scores err. */
+export function unjudgedText(chosen: string, label: string, observed: number): string {
+  const scored = observed === 0 ? 'as the' : `${formatDifference(Math.abs(observed))} ${observed > 0 ? 'better' : 'worse'} than the`;
+  return `Not judged: ${chosen} scored best, ${scored} ${label}, but without scores of the same items or standard errors nothing is known of how far scores err. Score by item, or validate on a second set.`;
+}
+
+export type RecipesWords =
+  | { readonly kind: 'unjudged'; readonly fewest: number; readonly most: number; readonly scored: boolean }
+  | {
+      readonly kind: 'judged';
+      readonly gainClaimed: boolean;
+      readonly chosen: string;
+      readonly gain: number;
+      readonly interval: readonly [number, number];
+      readonly effective: number;
+      readonly endpoints: number;
+      readonly better: number;
+      readonly candidates: number;
+      readonly labels: readonly string[];
+      readonly label: string;
+    };
+
+/** Whether the best recipe of a grid is better than its references over the endpoints of the run. */
+export function recipesText(words: RecipesWords): string {
+  if (words.kind === 'unjudged') {
+    if (!words.scored) return 'Recipes are not judged: at no endpoint have a recipe and a reference a score.';
+    return `Recipes are not judged: it takes ${words.fewest} independent endpoints, and those that were scored are worth ${formatNumber(words.most, 2)}, since their windows overlap. Score endpoints farther apart, or more of them.`;
+  }
+  const { gainClaimed, chosen, gain, interval, effective, endpoints, better, candidates, labels, label } = words;
+  const among = candidates > 1 ? `, as the best of ${formatCount(candidates)} recipes` : '';
+  const figures = `95 % interval ${intervalText(interval)}${among}`;
+  const over = `over ${formatCount(endpoints)} endpoints, which are worth ${formatNumber(effective, 2)} independent ones`;
+  const headline = gainClaimed
+    ? `As a recipe ${chosen} is better than ${listed(labels.map((of) => `the ${of}`))}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}) ${over}.`
+    : `No evidence that ${chosen} is better as a recipe: ${betterBy(gain, interval)} than the ${label} (${figures}) ${over}.`;
+  return `${headline} It was better at ${formatCount(better)} of ${formatCount(endpoints)}. All endpoints have the same items: the interval is for these alone.`;
+}
