@@ -2,6 +2,9 @@ import type { Axis, Point } from '../gaussian-process/cube.ts';
 import type { Joint, Prediction } from '../gaussian-process/posterior.ts';
 import type { Process } from '../gaussian-process/process.ts';
 import { fitSamples } from '../gaussian-process/samples.ts';
+import { armBeliefs } from './arm-beliefs.ts';
+import { itemNoise } from './arm-noise.ts';
+import { meanValue } from './bounded.ts';
 import { covarianceOfMeans, type NoiseKind, pairedItems, type RepeatSpread, repeatSpread, statedVariances } from './difference.ts';
 import type { RecipeScores } from './recipes.ts';
 
@@ -79,14 +82,69 @@ export function spaceBeliefs(recipes: readonly RecipeScores[], axes: readonly Ax
 }
 
 /**
+ * Beliefs without a space of recipes that were scored on the same items: the model of a grid
+ * ({@link armBeliefs}) without axes, of differences from the first recipe, whose own score has no part in what is
+ * believed of them. Repeats add their noise to that of the items.
+ *
+ * @returns null where items are not the same, tell nothing apart, or there is a single recipe
+ */
+function itemBeliefs(recipes: readonly RecipeScores[], repeats: RepeatSpread | null): Beliefs | null {
+  const [base, ...others] = recipes;
+  if (base === undefined || others.length === 0) return null;
+  const noise = itemNoise(
+    base.trials[0]!,
+    others.map(({ trials }) => trials[0]!),
+  );
+  if (noise === null) return null;
+  const repeated = ({ values }: RecipeScores) => (repeats?.variance ?? 0) / values.length;
+  const size = others.length;
+  const covariance = noise.covariance.map(
+    (value, at) => value + repeated(base) + (at % (size + 1) === 0 ? repeated(others[at % size]!) : 0),
+  );
+  const observed = Float64Array.from(others, ({ values }) => meanValue(values) - meanValue(base.values));
+  const places = others.map(() => []);
+  const differences = armBeliefs(covariance, places, []).moments(observed);
+  // Of all recipes, the first at 0.
+  const count = recipes.length;
+  const mean = Float64Array.from({ length: count }, (_, i) => (i === 0 ? 0 : differences.mean[i - 1]!));
+  const at = (i: number, j: number) => (i === 0 || j === 0 ? 0 : differences.covariance[(i - 1) * size + j - 1]!);
+  const overall = recipes.reduce((sum, { values }) => sum + meanValue(values) / count, 0);
+  const middle = mean.reduce((sum, value) => sum + value / count, 0);
+  const indices = [...recipes.keys()];
+  const inCommon = indices.map((i) => indices.reduce((sum, j) => sum + at(i, j) / count, 0));
+  const ofMiddle = inCommon.reduce((sum, value) => sum + value / count, 0);
+  return {
+    joints: (chosen) => [
+      {
+        mean: Float64Array.from(chosen, (i) => mean[i]!),
+        covariance: Float64Array.from({ length: chosen.length ** 2 }, (_, k) =>
+          at(chosen[Math.floor(k / chosen.length)]!, chosen[k % chosen.length]!),
+        ),
+      },
+    ],
+    // Around the mean of all recipes: what is common to them is not known from their differences.
+    marginals: {
+      mean: mean.map((value) => overall + value - middle),
+      std: mean.map((_, i) => Math.sqrt(Math.max(0, at(i, i) - 2 * inCommon[i]! + ofMiddle))),
+    },
+    learnedNoise: null,
+    coversItems: true,
+    predict: null,
+  };
+}
+
+/**
  * Beliefs without a space: recipes as draws of one normal distribution, pulled to their common mean by as
  * much as noise explains their spread (empirical Bayes with the moment estimate of the spread: Morris 1983,
  * eq. 1.12 without its correction for few recipes). The noise is that of repeats, of drawing the items, and
- * what the evaluator states of each score.
+ * what the evaluator states of each score. Of recipes on the same items, drawn once for all, {@link itemBeliefs}
+ * knows more.
  *
  * @returns null where nothing is known of the noise, or there is a single recipe
  */
 export function spreadBeliefs(recipes: readonly RecipeScores[], noise: NoiseKind, repeats: RepeatSpread | null): Beliefs | null {
+  const byItem = noise === 'shared' ? itemBeliefs(recipes, repeats) : null;
+  if (byItem !== null) return byItem;
   const items = itemVariance(recipes);
   if (recipes.length < 2) return null;
   const stated = recipes.map((recipe) => statedVariances(recipe, noise));

@@ -5,6 +5,7 @@ import { compare } from '../../../src/search/conclusion/compare.ts';
 import { repeatSpread, statedVariances } from '../../../src/search/conclusion/difference.ts';
 import { type CompleteTrial, type RecipeScores, recipesOf } from '../../../src/search/conclusion/recipes.ts';
 import type { Point } from '../../../src/search/gaussian-process/cube.ts';
+import { NORMAL_95 } from '../../../src/search/gaussian-process/normal.ts';
 
 interface Parts {
   readonly id?: number;
@@ -192,12 +193,25 @@ describe('spreadBeliefs', () => {
       { id: 1, score: 0, scores: [1, -1, 1, -1] },
     ]);
     const { marginals, coversItems } = spreadBeliefs(recipes, 'shared', null)!;
-    // Deviations from the recipes' mean are ∓1: each variance of the mean 4/3/4 = 1/3, two of them over one
-    // degree of freedom.
-    const noise = 2 / 3;
-    const spread = 50 - noise;
+    // Differences of 8 and 12: their mean has the variance 16/3/4, of three degrees of freedom; each recipe lies half
+    // a difference from the mean of both.
     expect(coversItems).toBe(true);
-    expect(marginals.std[0]).toBeCloseTo(Math.sqrt((spread / (spread + noise)) * noise), 10);
+    expect(marginals.std[0]).toBeCloseTo((Math.sqrt(4 / 3) / 2) * (3.182446 / NORMAL_95), 5);
+    expect(marginals.mean[0]! - marginals.mean[1]!).toBeCloseTo(10, 10);
+    expect((marginals.mean[0]! + marginals.mean[1]!) / 2).toBeCloseTo(5, 10);
+  });
+
+  it('adds the noise of repeats to that of items', () => {
+    const of = (variance: number) =>
+      spreadBeliefs(
+        recipesFrom([
+          { id: 0, score: 10, scores: [9, 11, 9, 11] },
+          { id: 1, score: 0, scores: [1, -1, 1, -1] },
+        ]),
+        'shared',
+        { variance, freedom: 9 },
+      )!.marginals.std[0]!;
+    expect(of(2) ** 2 - of(0) ** 2).toBeCloseTo((2 + 2) / 4, 6);
   });
 
   it('knows nothing without repeats, items or stated errors, or of a single recipe', () => {
