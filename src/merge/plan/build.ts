@@ -27,7 +27,7 @@ import { type Companions, companionsOf } from './outputs/dcp-companions.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
 import { inForm } from './outputs/forms.ts';
 import { outputFiles } from './outputs/output-files.ts';
-import { formatOf, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
+import { formatOf, inputPlaces, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
 import { stripeHints } from './outputs/stripes.ts';
 import { Tokenizers } from './outputs/tokenizers.ts';
@@ -267,11 +267,11 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     ...formed.conflicts,
     ...(request.unplaced ? [] : await outputsOverlap(request.outputs.map((o) => o.path))),
   ];
-  const sources = like === null ? checkpoints : [...checkpoints, like];
+  const places = request.unplaced ? [] : await inputPlaces(like === null ? checkpoints : [...checkpoints, like]);
   for (const [k, { output, kind }] of request.unplaced ? [] : drafts.entries()) {
     const { recordBeside: record } = outputs[k]!;
     if (record !== null) conflicts.push(...(await recordConflicts(record)));
-    for (const conflict of await outputConflicts(output.path, kind, sources, request.force ?? false)) {
+    for (const conflict of await outputConflicts(output.path, kind, places, request.force ?? false)) {
       const resumed = request.resume && conflict.code === 'E_OUTPUT_EXISTS';
       const other = resumed ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members), options)}` : '';
       const help = resumed ? { help: '--force makes it anew and replaces what is there; or choose another output.' } : {};

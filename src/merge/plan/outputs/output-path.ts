@@ -2,6 +2,7 @@ import { dirname, relative, resolve } from 'node:path';
 import { onOutput } from '../../../base/disk/io-error.ts';
 import { constants, SYSTEM } from '../../../base/disk/system.ts';
 import { type Conflict, MergeError } from '../../../base/errors.ts';
+import { mapBounded } from '../../../base/map-bounded.ts';
 import { optionWith } from '../../../base/option-words.ts';
 import { LIGHTNING } from '../../../checkpoints/containers/torch/file-names.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
@@ -9,6 +10,9 @@ import type { OutputFormat } from '../../../recipe/types.ts';
 import { checkOccupant, type Destination, locate } from '../../output/destination.ts';
 import { allocatedBytes, findPartials } from '../../output/partial.ts';
 import { readRecord } from '../../record/read-provenance.ts';
+
+/** Inputs whose places are looked up at a time. */
+const LOOKED_UP_AT_ONCE = 16;
 
 /** Names of single files of torch.save. */
 const TORCH_FILE = /\.(?:pt|pth|bin|ckpt)$/;
@@ -87,6 +91,28 @@ export async function inputAround(path: string, sources: readonly Checkpoint[]):
   return null;
 }
 
+/** A place of an input: its folder or one of its files, with links followed. */
+export interface InputPlace {
+  readonly path: string;
+  readonly real: string;
+  /** Nothing may be written inside it. */
+  readonly isFolder: boolean;
+}
+
+/** Where inputs lie: looked up once, whatever number of outputs is compared with them. */
+export async function inputPlaces(sources: readonly Checkpoint[]): Promise<InputPlace[]> {
+  const found = await mapBounded(sources, LOOKED_UP_AT_ONCE, (source) =>
+    Promise.all(
+      [source.path, ...source.files.map((file) => file.path)].map(async (path) => ({
+        path,
+        real: await SYSTEM.fs.realpath(path).catch(() => resolve(path)),
+        isFolder: path === source.path && source.kind === 'folder',
+      })),
+    ),
+  );
+  return found.flat();
+}
+
 /**
  * What forbids an output where it is: an input there, something existing, a thing that cannot be replaced.
  * Space is {@link freeSpace}'s.
@@ -94,19 +120,16 @@ export async function inputAround(path: string, sources: readonly Checkpoint[]):
 export async function outputConflicts(
   path: string,
   kind: 'folder' | 'file',
-  sources: readonly Checkpoint[],
+  inputs: readonly InputPlace[],
   force: boolean,
 ): Promise<Conflict[]> {
   try {
     const destination = await locate(path);
-    for (const source of sources) {
-      for (const place of [source.path, ...source.files.map((file) => file.path)]) {
-        const real = await SYSTEM.fs.realpath(place).catch(() => resolve(place));
-        const inside = place === source.path && source.kind === 'folder' && contains(real, destination.path);
-        if (!inside && !contains(destination.path, real)) continue;
-        const how = destination.path === real ? 'is' : inside ? 'lies inside' : 'contains';
-        return [{ code: 'E_OUTPUT_OVERLAPS_INPUT', message: `the output ${path} ${how} the input ${place}`, file: path }];
-      }
+    for (const { path: place, real, isFolder } of inputs) {
+      const inside = isFolder && contains(real, destination.path);
+      if (!inside && !contains(destination.path, real)) continue;
+      const how = destination.path === real ? 'is' : inside ? 'lies inside' : 'contains';
+      return [{ code: 'E_OUTPUT_OVERLAPS_INPUT', message: `the output ${path} ${how} the input ${place}`, file: path }];
     }
     await checkOccupant(destination, kind, force);
     await checkWritable(destination);
