@@ -20,6 +20,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   average: () => import('./commands/average.ts'),
   plan: () => import('./commands/plan.ts'),
   run: () => import('./commands/run.ts'),
+  grid: () => import('./commands/grid.ts'),
   convert: () => import('./commands/convert.ts'),
   schema: () => import('./commands/schema.ts'),
   names: () => import('./commands/names.ts'),

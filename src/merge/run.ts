@@ -16,9 +16,10 @@ import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
 import { withOutside } from './plan/outside.ts';
+import type { AskedMerge } from './plan/request-digest.ts';
 import type { Plan, PlanRequest } from './plan/types.ts';
 import { isBegunByRanks } from './ranks/board-place.ts';
-import { mergeWithRanks, RANK_TIMEOUT, type RankOptions } from './ranks/merge-with-ranks.ts';
+import { mergeWithRanks, RANK_TIMEOUT } from './ranks/merge-with-ranks.ts';
 import { type Planner, planForRanks } from './ranks/shared-plan.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
@@ -108,10 +109,10 @@ async function askedFor(recipe: Recipe | string, { outside }: MachineOptions): P
   return { recipe: written, outside: outside ?? pathsOutside(written, dirname(recipe)) };
 }
 
-/** The plan of a recipe whose members are known. */
-async function planResolved(
+/** The plan of what was asked for, whose members are known. @throws MergeError E_STRICT; every conflict of the plan */
+export async function planResolved(
   request: PlanRequest,
-  { recipe, outside }: Asked,
+  { recipe, outside }: { readonly recipe: AskedMerge; readonly outside: readonly OutsidePath[] },
   { memory, force, resume, followLinks, strict, signal }: MachineOptions & Pick<RunOptions, 'signal'>,
 ): Promise<Plan> {
   const built = await buildPlan({ ...{ memory, force, resume, followLinks }, ...request, recipe }, signal);
@@ -122,7 +123,7 @@ async function planResolved(
 }
 
 /** @throws MergeError E_OPTION for numbers out of their range */
-function checkMachine(options: MachineOptions): void {
+export function checkMachine(options: MachineOptions): void {
   const { memory, threads, ioDepth, maxRead, unitBytes, rankTimeout, launcher } = options;
   if (launcher !== undefined) commandWords(launcher, 'launcher');
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
@@ -157,17 +158,41 @@ export async function* recipeEvents(
   options: MachineOptions & Pick<RunOptions, 'signal'> = {},
 ): AsyncGenerator<MergeEvent, MergeResult> {
   checkRequest(recipe, options);
-  const rank = launchedRank(process.env, options.ranks);
-  if (options.launcher !== undefined) refuseRankToLaunch(rank, options);
+  const rank = rankFor(options);
   const asked = await askedFor(recipe, options);
-  if (options.launcher !== undefined) return yield* launched(asked, options);
-  const isShared = rank !== null || (options.ranks !== 'off' && (await isBegunByRanks(asked.recipe)));
-  if (!isShared) return yield* executePlan(await planRecipe(asked.recipe, { ...options, outside: asked.outside }), options);
-  checkMachine(options);
-  return yield* mergeWithRanks(plannerOf(asked, options), asRank(options), rank);
+  return yield* plannedEvents(plannerOf(asked, options), asked.outside, options, rank);
 }
 
-type RecipeOptions = MachineOptions & Pick<RunOptions, 'signal'>;
+export type RecipeOptions = MachineOptions & Pick<RunOptions, 'signal'>;
+
+/** Which of several ranks this process is. @throws MergeError E_USAGE where a rank is to start ranks */
+export function rankFor(options: RecipeOptions): Rank | null {
+  const rank = launchedRank(process.env, options.ranks);
+  if (options.launcher !== undefined) refuseRankToLaunch(rank, options);
+  return rank;
+}
+
+/**
+ * Makes what a planner plans: by this process alone, as one of several ranks, or by ranks that are started for it.
+ * @param outside what was asked for names outside the folder of its file
+ */
+export async function* plannedEvents(
+  planner: Planner,
+  outside: readonly OutsidePath[],
+  options: RecipeOptions,
+  rank: Rank | null,
+): AsyncGenerator<MergeEvent, MergeResult> {
+  checkMachine(options);
+  if (options.launcher !== undefined) {
+    const words = commandWords(options.launcher, 'launcher');
+    const planned = await planForRanks(planner, options);
+    return yield* launchEvents({ ...planned, asked: planner.recipe, outside }, words, options);
+  }
+  const isShared = rank !== null || (options.ranks !== 'off' && (await isBegunByRanks(planner.recipe)));
+  if (isShared) return yield* mergeWithRanks(planner, { ...options, rankTimeout: 1000 * (options.rankTimeout ?? RANK_TIMEOUT) }, rank);
+  options.signal?.throwIfAborted();
+  return yield* executePlan(await planner.build(await planner.resolve()), options);
+}
 
 function plannerOf(asked: Asked, options: RecipeOptions): Planner {
   return {
@@ -175,18 +200,6 @@ function plannerOf(asked: Asked, options: RecipeOptions): Planner {
     resolve: () => resolveRecipe(asked.recipe, options.signal),
     build: (request: PlanRequest) => planResolved(request, asked, options),
   };
-}
-
-function asRank(options: RecipeOptions): RankOptions {
-  return { ...options, rankTimeout: 1000 * (options.rankTimeout ?? RANK_TIMEOUT) };
-}
-
-/** A merge by ranks that are started for it. */
-async function* launched(asked: Asked, options: RecipeOptions): AsyncGenerator<MergeEvent, MergeResult> {
-  checkMachine(options);
-  const words = commandWords(options.launcher!, 'launcher');
-  const planned = await planForRanks(plannerOf(asked, options), options);
-  return yield* launchEvents({ ...planned, asked: asked.recipe, outside: asked.outside }, words, options);
 }
 
 /** @throws MergeError E_USAGE where a process that is to start ranks is one of several itself */

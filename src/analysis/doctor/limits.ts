@@ -1,4 +1,5 @@
 import { systemLines } from '../../base/machine/cgroup.ts';
+import { softLimit } from '../../base/machine/limits.ts';
 import { worded } from '../../base/option-words.ts';
 import { type Check, ok, warn } from './check.ts';
 
@@ -10,9 +11,9 @@ const ENOUGH_FILES = 1024;
  * without a child process.
  */
 export function checkLimits(lines: readonly string[] = systemLines('/proc/self/limits')): Check[] {
-  const files = softLimit(lines, 'Max open files');
-  const space = softLimit(lines, 'Max address space');
-  const size = softLimit(lines, 'Max file size');
+  const files = softLimit('Max open files', lines);
+  const space = softLimit('Max address space', lines);
+  const size = softLimit('Max file size', lines);
   const checks: Check[] = [];
   if (files !== undefined) {
     checks.push(
@@ -40,14 +41,6 @@ export function checkLimits(lines: readonly string[] = systemLines('/proc/self/l
     );
   }
   return checks;
-}
-
-/** The soft limit of a row of /proc/self/limits; undefined where it has none. */
-function softLimit(lines: readonly string[], name: string): number | undefined {
-  const line = lines.find((l) => l.startsWith(name));
-  const [soft] = line?.slice(name.length).trim().split(/\s+/) ?? [];
-  if (soft === undefined) return undefined;
-  return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
 function limitText(limit: number): string {

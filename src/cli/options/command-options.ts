@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { MOST } from '../../base/limits.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
+import { addGridOptions } from './grid-options.ts';
 import { addOptions, addPolicyOptions, addScheduleOptions, addSelectionOptions, addTokenOptions, mergeOption } from './merge-options.ts';
 import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
 import { addEvaluationOptions, addForecastOptions, addSearchOptions, addSoupOptions, addStudyOptions } from './search-options.ts';
@@ -88,6 +89,10 @@ export function addExecutionOptions(command: Command): Command {
     .addOption(progress())
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
+}
+
+export function addGrid(command: Command): Command {
+  return addExecutionOptions(addGridOptions(command));
 }
 
 export function addWatch(command: Command): Command {

@@ -36,6 +36,18 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['Make a merge again from the recipe that lies in it', 'run merged/merge_recipe.yaml -o merged-again'],
     ['Go on after an interruption', 'run recipe.yaml --resume'],
   ],
+  grid: [
+    [
+      'What teams compare: three windows, two decays, two spacings, controls, every 250B tokens',
+      'grid run --windows 125B,250B,500B --decay linear,minus-sqrt --strides 1,2 --controls reverse,scramble-seeds:1-3 --endpoints every:250B -o grid --dry-run',
+    ],
+    [
+      'The same for real; again when the run has grown, it makes what is missing',
+      'grid run --windows 125B,250B,500B --endpoints every:250B -o grid',
+    ],
+    ['Axes from a file: methods, half-lives, policies, dtypes', 'grid grid.yaml -o grid'],
+    ['The recipe that it stands for', 'grid run --windows 10ckpt --method sma,wma -o grid --print-recipe'],
+  ],
   convert: [
     ['A checkpoint of Megatron-core, in files of 5 GB', 'convert run/iter_0001000 -o step1000 --shard-size 5GB'],
     ['What torch.save wrote, as one file', 'convert model.pt -o model.safetensors'],

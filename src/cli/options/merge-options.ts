@@ -21,6 +21,7 @@ import { choiceOption, flag, listOption, valueOption } from './options.ts';
 import {
   badValue,
   duration,
+  parseChoice,
   parseNumber,
   parsePath,
   parseText,
@@ -57,6 +58,16 @@ export function mergeOption(name: OptionName, own: Partial<Option> = {}): Comman
   if (option.kind === 'choice') return choiceOption(`${flags} <${option.value ?? 'name'}>`, text, option.choices ?? []);
   const [word, parse] = reading(option);
   return valueOption(`${flags} <${option.value ?? word}>`, text, parse);
+}
+
+/**
+ * An option of which several values may be given, with commas between: an axis of a grid. Its value is a list.
+ * @param option as the table of options has it, of one value
+ */
+export function listedOption(name: string, option: Option): CommandOption {
+  const parse: ValueParser<unknown> = option.kind === 'choice' ? parseChoice(option.choices ?? []) : reading(option)[1];
+  const flags = `${option.letter === undefined ? '' : `-${option.letter}, `}--${parameterLabel(name)} <list>`;
+  return valueOption(flags, helpText(name, option), (text, where) => text.split(',').map((value) => parse(value.trim(), where)));
 }
 
 /** The word for an option's value in help, and what reads it. */

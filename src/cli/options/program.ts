@@ -7,6 +7,7 @@ import {
   addDiff,
   addExecutionOptions,
   addForecast,
+  addGrid,
   addMergeOptions,
   addRouters,
   addSearch,
@@ -66,6 +67,11 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(mergeOption('shardSize', { help: 'bytes of tensors in a file of the outputs at most', default: 'as the recipe says' }))
     .addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
   addExecutionOptions(recipe);
+  addGrid(
+    add('grid', 'make every combination of windows, schedules, strides and controls of a run, in as few reads as can be', [
+      new Argument('<run>', 'run folder, or a YAML file with the axes of a grid'),
+    ]),
+  );
   addConvert(
     add('convert', 'one checkpoint of any container as safetensors: the names that it has, its bytes copied', [
       new Argument('<checkpoint...>', 'a folder (DCP, torch_dist, safetensors …) or a file (.pt, .bin, .safetensors); one'),
@@ -73,6 +79,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   );
   add('schema', 'print the JSON Schema of recipes, for editors that complete and check YAML', [])
     .addOption(flag('--space', 'that of the files of `merge search --space`'))
+    .addOption(flag('--grid', 'that of the files of `merge grid`'))
     .addOption(debug());
 
   add('names', 'print a table of names for --names, to begin a file of your own with; without one, those that there are', [

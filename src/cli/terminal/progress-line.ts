@@ -12,9 +12,13 @@ interface Piece {
   readonly rank: number;
 }
 
+/** Outputs that the first line of a log names one by one. */
+const NAMED = 4;
+
 /** The first line of a log. */
 export function startLine(plan: Plan): string {
-  const outputs = plan.outputs.map((output) => printable(output.path)).join(', ');
+  const paths = plan.outputs.map((output) => printable(output.path));
+  const outputs = paths.length > NAMED ? plural(paths.length, 'output') : paths.join(', ');
   const bytes = `${formatBytes(plan.bytesRead)} to read, ${formatBytes(plan.bytesWritten)} to write`;
   const [only] = plan.outputs;
   if (only?.schedule.method === 'convert') return `converting ${printable(plan.members[0]!.path)} into ${outputs}: ${bytes}`;

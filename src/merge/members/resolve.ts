@@ -28,7 +28,7 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   const { inputs } = recipe;
   const files = await weightsFilesOf(recipe);
   const outputOf = (output: RecipeOutput): OutputRequest => outputRequest(recipe, output, files);
-  const options = pick(recipe, ['like', 'format', 'shardSize', 'files', 'names', 'config', ...keysOf(CHECKS)]);
+  const options = pick(recipe, OF_REQUEST);
   if (recipe.outputs.some(({ convert }) => convert)) {
     const input = await theOneCheckpoint(inputs, signal);
     return { ...options, inputs: [input], outputs: recipe.outputs.map(outputOf) };
@@ -46,7 +46,7 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
       ? await Promise.all(inputs.map((path) => discoverRun(path, { signal, mixedDtypes: recipe.allowMixedDtypes })))
       : [named.run];
   const runs = counted ? await Promise.all(found.map((run) => withTokens(run, source))) : found;
-  if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, outputOf, signal)) };
+  if (choosing) return asRequest(runs, recipe, outputOf, signal);
   // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be
   // about them.
   const [{ checkpoints, log, abandoned, warnings }] = runs as [Run];
@@ -60,6 +60,24 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
     inputs: inputs.map((path) => asInput(known.get(named!.paths.get(path)!)!)),
     outputs: recipe.outputs.map((output) => ({ ...outputOf(output), selection })),
   };
+}
+
+/** What of a recipe a request says as it is. */
+const OF_REQUEST = ['like', 'format', 'shardSize', 'files', 'names', 'config', ...keysOf(CHECKS)] as const;
+
+/** The request of a recipe whose inputs are these runs, with their tokens. @throws what selections and presets throw */
+export async function requestOfRuns(runs: readonly Run[], recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
+  const files = await weightsFilesOf(recipe);
+  return asRequest(runs, recipe, (output) => outputRequest(recipe, output, files), signal);
+}
+
+async function asRequest(
+  runs: readonly Run[],
+  recipe: Recipe,
+  outputOf: (output: RecipeOutput) => OutputRequest,
+  signal: AbortSignal | undefined,
+): Promise<PlanRequest> {
+  return { ...pick(recipe, OF_REQUEST), ...(await chosenMembers(runs, recipe, outputOf, signal)) };
 }
 
 /** The union of what all outputs choose, and each output by its members' places in it. */

@@ -53,9 +53,16 @@ export function planWarnings(outputs: readonly PlanOutput[]): Warning[] {
   return shortened(
     [...found.values()].map(({ warning, of }) => {
       if (of.length === outputs.length || !own(of[0]!).includes(warning)) return warning;
-      return { ...warning, message: `${of.map((o) => o.path).join(', ')}: ${warning.message}` };
+      return { ...warning, message: `${few(of.map((o) => o.path))}: ${warning.message}` };
     }),
   );
+}
+
+/** Outputs that a warning names. */
+const NAMED = 6;
+
+function few(paths: readonly string[]): string {
+  return paths.length > NAMED ? `${paths.slice(0, NAMED - 1).join(', ')} and ${paths.length - NAMED + 1} more outputs` : paths.join(', ');
 }
 
 /** What each of many outputs says of its own window is one thing to know: some of them, and how many more. */

@@ -98,14 +98,19 @@ const SCHEMAS: Readonly<Record<Option['kind'], (label: string, option: Option) =
   use: (_, { choices }) => wordOrStep(choices ?? []),
   words: (_, { choices }) => several(choices ?? []),
   ranges: () => ranges,
-  policies: () => z.array(policy, said('must be a list')),
+  policies: () => z.array(policySchema, said('must be a list')),
 };
+
+/** The schema of one value of an option. @param label its name in files */
+export function optionSchema(label: string, option: Option): z.ZodType {
+  return SCHEMAS[option.kind](label, option);
+}
 
 /**
  * What help says of an option, as a sentence; it may begin with a name: of schedules that take it, of a
  * choice.
  */
-function sentence(name: string, { help, choices = [], default: value }: Option): string {
+export function sentence(name: string, { help, choices = [], default: value }: Option): string {
   const takers = takersOf(name).join(', ');
   const named = takers !== '' || choices.some((choice) => help.startsWith(`${choice}:`));
   const begin = named ? [takers, help].filter((part) => part !== '').join(': ') : `${help.charAt(0).toUpperCase()}${help.slice(1)}`;
@@ -113,11 +118,11 @@ function sentence(name: string, { help, choices = [], default: value }: Option):
 }
 
 /** The entries of a table of options that values of T have, by their names in recipes. */
-function entries<T>(table: { readonly [Name in keyof T]-?: Option }) {
+export function entries<T>(table: { readonly [Name in keyof T]-?: Option }) {
   return Object.fromEntries(
     Object.entries<Option>(table).map(([name, option]) => {
       const label = parameterLabel(name);
-      return [label, SCHEMAS[option.kind](label, option).optional().describe(sentence(name, option))];
+      return [label, optionSchema(label, option).optional().describe(sentence(name, option))];
     }),
     // The table says that its kinds are those of the values of T.
   ) as { readonly [Name in keyof T & string as Dashed<Name>]: z.ZodOptional<z.ZodType<NonNullable<T[Name]>>> };
@@ -128,7 +133,7 @@ const select = z.strictObject(
   said('must be a map of conditions, such as { last: 10, every: 8B }'),
 );
 
-const policy = z.strictObject(entries<Policy>(POLICY), said('must be a map, such as { role: router, use: newest }'));
+export const policySchema = z.strictObject(entries<Policy>(POLICY), said('must be a map, such as { role: router, use: newest }'));
 
 const output = z.strictObject(
   {
@@ -160,7 +165,7 @@ export const KEYS: Readonly<Record<'recipe' | 'output' | 'select' | 'policy', re
   recipe: Object.keys(recipeSchema.shape),
   output: Object.keys(output.shape),
   select: Object.keys(select.shape),
-  policy: Object.keys(policy.shape),
+  policy: Object.keys(policySchema.shape),
 };
 
 /** The JSON Schema of a recipe file, for editors. */

@@ -9,7 +9,7 @@ import { CONTROL_PARAMETERS, inRange, PARAMETERS, type Parameter, type Parameter
 import type { WeightRequest } from './types.ts';
 
 /** Pairs of parameters that exclude each other, and why. */
-const EXCLUSIVE: readonly (readonly [ParameterName, ParameterName, string])[] = [
+export const EXCLUSIVE_PARAMETERS: readonly (readonly [ParameterName, ParameterName, string])[] = [
   ['alpha', 'halfLife', 'alpha counts members, a half-life measures'],
   ['alpha', 'halfLifeFraction', 'alpha counts members, a half-life measures'],
   ['halfLife', 'halfLifeFraction', 'a half-life is a distance, or a share of the training so far'],
@@ -42,7 +42,7 @@ export function weightProblems(request: WeightRequest): Problem[] {
       problems.push({ path: [name], message: `${label} has no meaning for ${method}`, help });
     }
   }
-  for (const [a, b, why] of EXCLUSIVE) {
+  for (const [a, b, why] of EXCLUSIVE_PARAMETERS) {
     if (![a, b].every((name) => own?.includes(name) && request[name] !== undefined && request[name] !== false)) continue;
     const message = `${optionName(a)} and ${optionName(b)} cannot be used together: ${why}`;
     problems.push({ path: [b], message, help: 'Give one or the other.' });

@@ -101,7 +101,7 @@ function standFor({ checkpoints }: Run, broken: BrokenCheckpoint): Stand {
 }
 
 /** On the straight line through the two checkpoints nearest to a step; null where two are not known. */
-function tokensAt(checkpoints: readonly RunCheckpoint[], { stage, ingredient, epoch, step }: BrokenCheckpoint): number | null {
+export function tokensAt(checkpoints: readonly RunCheckpoint[], { stage, ingredient, epoch, step }: BrokenCheckpoint): number | null {
   const known = checkpoints.filter(
     (c) =>
       c.stage === stage && c.ingredient === ingredient && (c.epoch === epoch || epoch === step) && c.step !== null && c.tokens !== null,

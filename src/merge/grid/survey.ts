@@ -1,0 +1,145 @@
+import { join } from 'node:path';
+import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
+import { keysOf, pick } from '../../base/pick.ts';
+import { storeOf } from '../../base/store/store.ts';
+import { discoverRun } from '../../checkpoints/run/discover.ts';
+import { withTokens } from '../../checkpoints/run/token-source.ts';
+import type { Run } from '../../checkpoints/run/types.ts';
+import { armsRecipe } from '../../recipe/grid/compile.ts';
+import { expandGrid } from '../../recipe/grid/expand.ts';
+import type { Arm, Grid } from '../../recipe/grid/types.ts';
+import { TOKENS } from '../../recipe/options.ts';
+import { leftOutWarnings } from '../../recipe/select/left-out.ts';
+import { requestOfRuns } from '../members/resolve.ts';
+import { buildPlan } from '../plan/build.ts';
+import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
+import type { OutputRequest, PlanRequest } from '../plan/types.ts';
+import type { Provenance } from '../record/provenance.ts';
+import { recordedSaves, recordsIn } from './recorded.ts';
+import { isRecordOf, recordedBytes } from './there.ts';
+import type { GridOptions, Survey, SurveyedArm } from './types.ts';
+
+/** Outputs that are compared with their plans at a time. */
+const COMPARED_AT_ONCE = 128;
+
+/** What a grid is asked of: the grid itself, and how it was asked for. */
+export interface AskedGrid {
+  readonly grid: Grid;
+  readonly options: GridOptions;
+  /** What ranks know the work by. */
+  readonly asked: AskedMerge;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The saves of the run, with their tokens. @throws what discovery and token sources throw */
+export async function runOfGrid({ grid, signal }: Pick<AskedGrid, 'grid' | 'signal'>): Promise<Run> {
+  const run = await discoverRun(grid.run, { signal, mixedDtypes: grid.allowMixedDtypes });
+  const source = pick(grid, keysOf(TOKENS));
+  return Object.keys(source).length === 0 ? run : withTokens(run, source);
+}
+
+/**
+ * Which merges a grid comes to by now, and which of them are there: by their record and the sizes of their files.
+ * @param isMade says of a record by itself that it is of this work
+ * @throws MergeError E_OUTPUT_EXISTS where other merges are in the way and are not to be replaced; what
+ *   {@link expandGrid} throws, and a plan of what is there
+ */
+export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, path: string) => boolean = () => false): Promise<Survey> {
+  const { grid, options, signal } = work;
+  const { output: folder } = options;
+  const run = await runOfGrid(work);
+  const records = await recordsIn(folder);
+  const { arms, left, combinations } = await expandGrid(grid, run, {
+    recorded: recordedSaves(records, folder, { run: grid.run, stage: grid.stage }),
+    all: options.yesAll,
+  });
+  const present = new Set(
+    (
+      (await storeOf(folder)
+        .list(folder)
+        .catch(() => null)) ?? []
+    ).map(({ name }) => name),
+  );
+  const surveyed: SurveyedArm[] = [];
+  const compared: number[] = [];
+  for (const arm of arms) {
+    signal?.throwIfAborted();
+    // Of several names it has the one that it was made under.
+    const combination = arm.same.find(({ name }) => present.has(name)) ?? arm.same[0]!;
+    const known: Arm = { ...arm, ...combination };
+    const path = join(folder, known.name);
+    const isGone = arm.members.some(({ state }) => state === 'gone');
+    const record = records.get(known.name);
+    const isThere = record !== undefined && (isGone ? await isRecordOf(record, known, grid, signal) : isMade(record, path));
+    const bytes = isThere ? await recordedBytes(path, record) : null;
+    if (bytes === null && !isGone && present.has(known.name)) compared.push(surveyed.length);
+    surveyed.push({ ...known, path, state: bytes !== null ? 'there' : isGone ? 'gone' : 'missing', bytes });
+  }
+  for (let at = 0; at < compared.length; at += COMPARED_AT_ONCE) {
+    const some = compared.slice(at, at + COMPARED_AT_ONCE);
+    const finished = await publishedOf(work, run, pickFrom(surveyed, some));
+    for (const i of some) {
+      const { path, name } = surveyed[i]!;
+      const record = records.get(name);
+      if (!finished.has(path) || record === undefined) continue;
+      surveyed[i] = { ...surveyed[i]!, state: 'there', bytes: await recordedBytes(path, record) };
+    }
+  }
+  return { run, arms: surveyed, left, combinations };
+}
+
+function pickFrom<T>(all: readonly T[], indices: readonly number[]): T[] {
+  return indices.map((i) => all[i]!);
+}
+
+/** Of outputs in whose place something lies, those that are there as they would be made. @throws MergeError E_OUTPUT_EXISTS */
+async function publishedOf(
+  { grid, options, asked, signal }: AskedGrid,
+  run: Run,
+  arms: readonly SurveyedArm[],
+): Promise<ReadonlySet<string>> {
+  const request = await armsRequest(grid, run, arms, options.output, signal);
+  const { memory, force, followLinks } = options;
+  try {
+    const plan = await buildPlan({ memory, force, followLinks, ...request, resume: true, recipe: asked }, signal);
+    return new Set(plan.finished);
+  } catch (error) {
+    if (!(error instanceof MergeError) || error.code !== 'E_OUTPUT_EXISTS') throw error;
+    const help = worded`--force replaces these, and leaves what is there of this grid as it is; or make the grid in another folder.`;
+    throw new MergeError(error.code, error.message, {
+      details: { ...error.details, conflicts: withHelp(error.details.conflicts, help) },
+      help,
+    });
+  }
+}
+
+function withHelp(conflicts: readonly Conflict[] | undefined, help: string): readonly Conflict[] {
+  return (conflicts ?? []).map((conflict) => ({ ...conflict, help }));
+}
+
+/** The request of some merges of a grid, of which what is left out is said. */
+export async function armsRequest(
+  grid: Grid,
+  run: Run,
+  arms: readonly Arm[],
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<PlanRequest> {
+  const request = await requestOfRuns([run], armsRecipe(grid, arms, folder), signal);
+  return { ...request, outputs: request.outputs.map((output, k) => withLeftOut(output, run, arms[k]!)) };
+}
+
+function withLeftOut(output: OutputRequest, run: Run, { members, leftOut }: Arm): OutputRequest {
+  const { selection } = output;
+  if (leftOut.length === 0 || selection === undefined) return output;
+  const report = { asked: members.length + leftOut.length, found: members.length, leftOut };
+  const chosen = members.flatMap(({ checkpoint }) => checkpoint ?? []);
+  const warnings: readonly Warning[] = leftOutWarnings([run], chosen, report, { selection: {}, exact: true });
+  return { ...output, selection: { ...selection, report, warnings: [...warnings, ...selection.warnings] } };
+}
+
+/** Whether a record is of ranks that made this very grid. @param job digest of theirs, where the launcher names it */
+export function madeByRanks(asked: AskedMerge, job: string | undefined): (record: Provenance, path: string) => boolean {
+  return ({ request, timings }, path) => request === requestDigest(asked, path) && (job === undefined || timings?.job === job);
+}
