@@ -13,6 +13,7 @@ const COMMANDS = [
   'average',
   'plan',
   'run',
+  'grid',
   'convert',
   'schema',
   'names',

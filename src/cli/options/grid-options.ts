@@ -34,7 +34,7 @@ export function addGridOptions(command: Command): Command {
     .addOption(flag('--print-recipe', 'print the recipe that the grid stands for, write nothing'))
     .addOption(flag('--yes-all', 'make more than a thousand merges'));
   addOptions(command, ['like', 'format', 'names', 'config', 'shardSize', 'files', 'baseModelId']);
-  command.optionsGroup('Axes, several values with commas between (RUN alone: a grid file has them in it):');
+  command.optionsGroup('Axes, several values with commas between (or in a grid file):');
   for (const [name, option] of Object.entries(GRID)) command.addOption(listedOption(name, option));
   for (const name of ['method', ...PARAMETER_AXES, ...TREATMENT_AXES] as const) command.addOption(listedOption(name, axisOption(name)));
   addTokenOptions(command.addOption(mergeOption('stage')));

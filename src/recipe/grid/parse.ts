@@ -58,6 +58,7 @@ function spelled(path: Problem['path'], data: unknown): Problem['path'] {
 }
 
 function advice(key: string, path: Problem['path']): string {
+  if (path.length === 0 && (key === 'inputs' || key === 'outputs')) return '; a recipe has it: `merge run` makes what that says';
   const known = path[0] === 'policies' ? KEYS.policy : Object.keys(gridSchema.shape);
   const near = didYouMean(key, known);
   return near === null ? `; known here: ${known.join(', ')}` : `; ${ask(near)}`;
