@@ -8,7 +8,7 @@ import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run } from '../../checkpoints/run/types.ts';
 import { armsRecipe } from '../../recipe/grid/compile.ts';
 import { expandGrid } from '../../recipe/grid/expand.ts';
-import type { Arm, Grid } from '../../recipe/grid/types.ts';
+import type { Grid, GridArm } from '../../recipe/grid/types.ts';
 import { TOKENS } from '../../recipe/options.ts';
 import { leftOutWarnings } from '../../recipe/select/left-out.ts';
 import { requestOfRuns } from '../members/resolve.ts';
@@ -67,7 +67,7 @@ export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, p
     signal?.throwIfAborted();
     // Of several names it has the one that it was made under.
     const combination = arm.same.find(({ name }) => present.has(name)) ?? arm.same[0]!;
-    const known: Arm = { ...arm, ...combination };
+    const known: GridArm = { ...arm, ...combination };
     const path = join(folder, known.name);
     const isGone = arm.members.some(({ state }) => state === 'gone');
     const record = records.get(known.name);
@@ -122,7 +122,7 @@ function withHelp(conflicts: readonly Conflict[] | undefined, help: string): rea
 export async function armsRequest(
   grid: Grid,
   run: Run,
-  arms: readonly Arm[],
+  arms: readonly GridArm[],
   folder: string,
   signal: AbortSignal | undefined,
 ): Promise<PlanRequest> {
@@ -130,7 +130,7 @@ export async function armsRequest(
   return { ...request, outputs: request.outputs.map((output, k) => withLeftOut(output, run, arms[k]!)) };
 }
 
-function withLeftOut(output: OutputRequest, run: Run, { members, leftOut }: Arm): OutputRequest {
+function withLeftOut(output: OutputRequest, run: Run, { members, leftOut }: GridArm): OutputRequest {
   const { selection } = output;
   if (leftOut.length === 0 || selection === undefined) return output;
   const report = { asked: members.length + leftOut.length, found: members.length, leftOut };

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { storeOf } from '../../base/store/store.ts';
 import { fingerprintLike } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import type { Arm, Grid } from '../../recipe/grid/types.ts';
+import type { Grid, GridArm } from '../../recipe/grid/types.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import type { Provenance } from '../record/provenance.ts';
@@ -28,7 +28,7 @@ export async function recordedBytes(path: string, { files, sideFiles = [] }: Pro
  * made whose digest could be compared: everything that decides the digest, as far as it is known without them. Of
  * the members that are still there the content is compared, too.
  */
-export async function isRecordOf({ recipe }: Provenance, arm: Arm, grid: Grid, signal?: AbortSignal): Promise<boolean> {
+export async function isRecordOf({ recipe }: Provenance, arm: GridArm, grid: Grid, signal?: AbortSignal): Promise<boolean> {
   const { members, schedule, treatment } = arm;
   const weighed = members.flatMap((member, i) => (schedule.weights[i] === 0 ? [] : [{ ...member, weight: schedule.weights[i]! }]));
   const recorded = recipe.members.filter(({ weight }) => weight !== 0);

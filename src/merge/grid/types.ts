@@ -1,6 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Run } from '../../checkpoints/run/types.ts';
-import type { Arm, ArmAxes, Grid, LeftArm } from '../../recipe/grid/types.ts';
+import type { ArmAxes, Grid, GridArm, LeftArm } from '../../recipe/grid/types.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
 import type { MergeEvent } from '../engine/events.ts';
@@ -16,7 +16,7 @@ export interface GridOptions extends Grid, MachineOptions {
 }
 
 /** A merge of a grid, and what there is of it. */
-export interface SurveyedArm extends Arm {
+export interface SurveyedArm extends GridArm {
   /** Under the one of its names that it has there, or is to have. */
   readonly path: string;
   readonly state: 'missing' | 'there' | 'gone';

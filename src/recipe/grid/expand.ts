@@ -13,7 +13,7 @@ import { crossings } from './crossings.ts';
 import { endpointsOf } from './endpoints.ts';
 import { armAxes, armName, type NamedArm } from './names.ts';
 import { knownSaves, type RecordedSave, SaveLine } from './saves.ts';
-import type { Arm, Arms, Combination, Grid, KnownSave, LeftArm } from './types.ts';
+import type { Arms, Combination, Grid, GridArm, KnownSave, LeftArm } from './types.ts';
 import { savesOfWindow, strided } from './windows.ts';
 
 /** Weights that differ by less are the same: reversed, those of a straight decay differ in their last bits. */
@@ -122,9 +122,9 @@ function refuseNowhere(run: Run, windows: readonly QuantityText[], left: readonl
 class ArmsOf {
   readonly #run: Run;
   readonly #grid: Grid;
-  readonly #arms: (Arm & { same: Combination[] })[] = [];
+  readonly #arms: (GridArm & { same: Combination[] })[] = [];
   /** By what must be equal beside weights. */
-  readonly #alike = new Map<string, (Arm & { same: Combination[] })[]>();
+  readonly #alike = new Map<string, (GridArm & { same: Combination[] })[]>();
   readonly #weighed = new Map<string, ResolvedWeights | null>();
   readonly #flags = new Map<string, readonly string[]>();
   readonly #wrong: Conflict[] = [];
@@ -177,7 +177,7 @@ class ArmsOf {
   }
 
   /** @throws MergeError with all that is wrong with weights and names */
-  finish(): readonly Arm[] {
+  finish(): readonly GridArm[] {
     const distinct = [...new Map(this.#wrong.map((conflict) => [conflict.message, conflict])).values()];
     refuse(distinct, { several: (count) => `${count} merges of the grid cannot be made` });
     return this.#arms;

@@ -74,7 +74,7 @@ export interface Combination {
 }
 
 /** One merge of a grid: the first combination that it is made of. Its name is that of its folder. */
-export interface Arm extends Combination {
+export interface GridArm extends Combination {
   /** Combinations whose members are the same and have the same weights: this one, then others. */
   readonly same: readonly Combination[];
   /** Oldest first. */
@@ -93,7 +93,7 @@ export interface LeftArm {
 
 /** What a grid comes to over the saves of a run. */
 export interface Arms {
-  readonly arms: readonly Arm[];
+  readonly arms: readonly GridArm[];
   /** Combinations of a window and an endpoint without a merge, and why. */
   readonly left: readonly LeftArm[];
   /** Combinations of axes before equal ones were made one. */

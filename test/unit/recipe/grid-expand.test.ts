@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Run } from '../../../src/checkpoints/run/types.ts';
 import { armsRecipe } from '../../../src/recipe/grid/compile.ts';
 import { expandGrid } from '../../../src/recipe/grid/expand.ts';
-import type { Arm, Grid } from '../../../src/recipe/grid/types.ts';
+import type { Grid, GridArm } from '../../../src/recipe/grid/types.ts';
 import { checkpointAt, logOfRates, runOf, runOfSteps, stepsFrom } from '../../support/run-objects.ts';
 
 /** Forty saves, 25B tokens apart: 1,000 steps of 25M. */
@@ -10,9 +10,9 @@ const RUN = runOfSteps(stepsFrom(1000, 1000, 40), 25e6);
 
 const arms = async (grid: Partial<Grid>, run: Run = RUN, recorded = {}) =>
   (await expandGrid({ run: '/run', windows: '125B', ...grid }, run, recorded)).arms;
-const names = (found: readonly Pick<Arm, 'name'>[]) => found.map(({ name }) => name);
-const aliases = (arm: Arm) => names(arm.same);
-const steps = (arm: Arm | undefined) => arm?.members.map(({ step }) => step);
+const names = (found: readonly Pick<GridArm, 'name'>[]) => found.map(({ name }) => name);
+const aliases = (arm: GridArm) => names(arm.same);
+const steps = (arm: GridArm | undefined) => arm?.members.map(({ step }) => step);
 
 describe('windows', () => {
   it('are half-open: of 125B up to 1T the save at 875B is none', async () => {
