@@ -123,7 +123,9 @@ export async function planResolved(
 }
 
 /** @throws MergeError E_OPTION for numbers out of their range */
-export function checkMachine(options: MachineOptions): void {
+export function checkMachine(
+  options: Pick<MachineOptions, 'memory' | 'threads' | 'ioDepth' | 'maxRead' | 'unitBytes' | 'rankTimeout' | 'launcher'>,
+): void {
   const { memory, threads, ioDepth, maxRead, unitBytes, rankTimeout, launcher } = options;
   if (launcher !== undefined) commandWords(launcher, 'launcher');
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
@@ -203,7 +205,7 @@ function plannerOf(asked: Asked, options: RecipeOptions): Planner {
 }
 
 /** @throws MergeError E_USAGE where a process that is to start ranks is one of several itself */
-function refuseRankToLaunch(rank: Rank | null, { ranks }: MachineOptions): void {
+export function refuseRankToLaunch(rank: Rank | null, { ranks }: Pick<MachineOptions, 'ranks'>): void {
   const [launcher, other] = [optionName('launcher'), optionName('ranks')];
   if (ranks !== undefined && ranks !== 'auto') {
     throw new MergeError('E_USAGE', `${launcher} starts the ranks of a merge, and ${other} ${ranks} says which one this process is`, {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -114,6 +114,23 @@ describe.skipIf(reason !== null)('ranks of a step of Slurm', () => {
     const wrong = await slurm.run('srun', verify, { cwd: folder });
     expect(wrong.code).toBe(5);
     expect(JSON.parse(wrong.stdout)).toMatchObject({ schema: 'ckpt-merge/error' });
+  });
+
+  it('make what a watch with once has due, and the first one says so', async () => {
+    const { folder, inputs, out } = checkpoints();
+    mkdirSync(join(folder, 'run'));
+    const members = inputs.map((_, i) => join(folder, 'run', `checkpoint-${100 * (i + 1)}`));
+    for (const [i, input] of inputs.entries()) renameSync(input, members[i]!);
+    const words = ['watch', 'run', '--once', '--settle', '0.05', '-o', 'merges', '--json', '--rank-timeout', '2s'];
+    const step = ['-N3', '-n3', process.execPath, BIN, ...words];
+    const first = await slurm.run('srun', step, { cwd: folder });
+    expect(first).toMatchObject({ code: 0 });
+    const last = `merged-checkpoint-${100 * inputs.length}`;
+    expect(JSON.parse(first.stdout)).toMatchObject({ schema: 'ckpt-merge/watch', merges: [{ output: last }] });
+    expect((await run('average', ...members, '-o', out)).code).toBe(0);
+    expect(tensorsOf(join(folder, 'merges', last))).toEqual(tensorsOf(out));
+    const second = await slurm.run('srun', step, { cwd: folder });
+    expect({ code: second.code, merges: JSON.parse(second.stdout).merges }).toEqual({ code: 0, merges: [] });
   });
 
   it('of a submitted job may die: they are started again, and the job is done', async () => {

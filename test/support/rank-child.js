@@ -1,4 +1,5 @@
-// Argument: JSON of { recipe, options, fault, ready, awaits }. Makes the merge as a rank, and prints the result as JSON, or
+// Argument: JSON of { recipe, options, fault, ready, awaits }, or with `watched` in the place of `recipe`. Makes the
+// merge, or what a watch with `once` has due, as a rank, and prints the result as JSON, or
 // { code, message, exit } of what ended it. A fault is { call, match, nth, after, how, once, always }: at the nth
 // call of that function of node:fs/promises (or of a file handle; `native.NAME`: of the addon, its engine or one of
 // its outputs) whose arguments match, before or after it, the process kills or stops itself, or the call fails with
@@ -9,10 +10,10 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { constants } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
-import { runRecipe } from '../../dist/index.js';
+import { runRecipe, watch } from '../../dist/index.js';
 import { loadBinding } from '../../dist/merge/native/load.js';
 
-const { recipe, options, fault = null, ready, awaits } = JSON.parse(process.argv[2]);
+const { recipe, watched, options, fault = null, ready, awaits } = JSON.parse(process.argv[2]);
 let calls = 0;
 
 if (awaits !== undefined) {
@@ -107,14 +108,18 @@ function strike() {
 const aborting = new AbortController();
 process.on('SIGTERM', () => aborting.abort(new Error('ended by SIGTERM')));
 const said = [];
+const { signal } = aborting;
+/** Types of a watch's events, codes of warnings. */
+const say = (event) => event.type === 'warning' && said.push(event.warning.code);
+const sayOfWatch = (event) => (event.type === 'merge' ? say(event.event) : said.push(event.type));
 if (ready !== undefined) writeFileSync(ready, '');
 try {
-  const result = await runRecipe(recipe, {
-    ...options,
-    signal: aborting.signal,
-    onProgress: (event) => event.type === 'warning' && said.push(event.warning.code),
-  });
-  process.stdout.write(JSON.stringify({ ...result, said, met: calls }));
+  const result =
+    watched === undefined
+      ? await runRecipe(recipe, { ...options, signal, onProgress: say })
+      : await watch({ ...watched, ...options, once: true }, { signal, onEvent: sayOfWatch });
+  const failed = result.failed?.map(({ checkpoint, error: { code, exitCode } }) => ({ checkpoint, code, exit: exitCode }));
+  process.stdout.write(JSON.stringify({ ...result, ...(failed && { failed }), said, met: calls }));
 } catch (error) {
   const { code = 'ABORTED', message, help, exitCode: exit = 143, details } = error;
   process.stdout.write(JSON.stringify({ code, message, help, exit, details, said, met: calls }));

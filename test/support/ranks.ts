@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { WatchOptions } from '../../src/index.ts';
 import type { Recipe } from '../../src/recipe/types.ts';
 import { type FixtureTensor, writeCheckpoint } from './checkpoints.ts';
 
@@ -70,13 +71,14 @@ export function rankedRun(seed = 0): { readonly folder: string; readonly out: st
   return { folder, out, recipe: { inputs: [join(folder, 'run')], outputs: [{ path: out, select: { last: 3 } }] } };
 }
 
-/** Starts one rank of a merge. */
+/** Starts one rank of a merge, or of a watch with `once`. */
 export function startRank(
-  recipe: Recipe,
+  work: Recipe | WatchOptions,
   { rank, size, fault, timeout = 0.5, unitBytes = UNIT, env, options, shell, ready, awaits }: RankOptions,
 ): RunningRank {
   const given = { ranks: size === 1 ? 'auto' : `${rank}/${size}`, rankTimeout: timeout, unitBytes, threads: 1, ...options };
-  const words = [CHILD, JSON.stringify({ recipe, options: env === undefined ? given : { ...given, ranks: 'auto' }, fault, ready, awaits })];
+  const about = { options: env === undefined ? given : { ...given, ranks: 'auto' }, fault, ready, awaits };
+  const words = [CHILD, JSON.stringify({ ...('run' in work ? { watched: work } : { recipe: work }), ...about })];
   const command = shell === undefined ? [process.execPath, ...words] : ['bash', '-c', shell, 'bash', process.execPath, ...words];
   const child = spawn(command[0]!, command.slice(1), { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
@@ -95,12 +97,12 @@ export function startRank(
 
 /** Starts all ranks of a merge, some of them with faults, and waits for their ends. */
 export async function allRanks(
-  recipe: Recipe,
+  work: Recipe | WatchOptions,
   size: number,
   faults: Readonly<Record<number, RankFault>> = {},
   more: Partial<RankOptions> = {},
 ) {
-  const ranks = Array.from({ length: size }, (_, rank) => startRank(recipe, { ...more, rank, size, fault: faults[rank] }));
+  const ranks = Array.from({ length: size }, (_, rank) => startRank(work, { ...more, rank, size, fault: faults[rank] }));
   return Promise.all(ranks.map(({ ended }) => ended));
 }
 

@@ -66,6 +66,8 @@ export interface Board {
 
 /** Names of documents. */
 export const PLAN_RECORD = 'plan.json';
+export const RESULT = 'result.json';
+export const orderRecord = (order: number): string => `order-${order}.json`;
 export const failureRecord = (id: string): string => `failed-${id}.json`;
 
 /**

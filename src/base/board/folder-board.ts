@@ -15,7 +15,8 @@ import type { Board, Sign } from './board.ts';
 const CLAIMS = 'claims';
 const BEATS = 'beats';
 /** Names that a board's documents have, and their drafts. */
-export const BOARD_PARTS = /^(?:claims|beats|plan\.json|failed-[0-9a-f]{12}\.json|lines-[0-9a-f]{12}\.ndjson|note-[0-9a-f]{12}-\d+)$/;
+export const BOARD_PARTS =
+  /^(?:claims|beats|(?:plan|result|order-\d+|failed-[0-9a-f]{12})\.json|lines-[0-9a-f]{12}\.ndjson|note-[0-9a-f]{12}-\d+)$/;
 
 /** Claims and ids are short words. */
 const LINES = /^lines-([0-9a-f]{12})\.ndjson$/;

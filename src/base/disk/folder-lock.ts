@@ -8,7 +8,7 @@ import { type HeldFolder, holdOwn } from './held-folder.ts';
 import { onOutput } from './io-error.ts';
 import { newId } from './new-id.ts';
 import { writeNewFile } from './own-file.ts';
-import { claim, ownerFile, ownerGeneration, readOwner, release as releaseOwner } from './owner.ts';
+import { claim, type Owner, ownerFile, ownerGeneration, readOwner, release as releaseOwner } from './owner.ts';
 import { currentProcess, processState } from './process-identity.ts';
 import { SYSTEM } from './system.ts';
 
@@ -24,6 +24,11 @@ export interface LockedWork {
   readonly code: ErrorCode;
   readonly busy: string;
   readonly help: string;
+  /** Where several processes do the work in turn: which of them this is, and whether another one has left. */
+  readonly turn?: {
+    readonly id: string;
+    hasLeft(id: string): Promise<boolean>;
+  };
 }
 
 /** The right to be the only process that works in a folder. */
@@ -32,7 +37,7 @@ export interface FolderLock {
   readonly folder: HeldFolder;
   /**
    * @throws MergeError where another process took over, which takes that this one stood still for a quarter
-   *   of an hour.
+   *   of an hour, or for as long as those wait that take turns
    */
   assertHeld(): Promise<void>;
   /** Gives it back; the next watch need not wait for anything. */
@@ -44,7 +49,8 @@ export interface FolderLock {
  * have: that of a process which ended is taken over at once where that can be seen (same machine, boot and
  * container), else a quarter of an hour after its last sign of life.
  * @param path of a folder that holds nothing but this (made by `makeFolder`, mode 0700)
- * @throws MergeError `work.code` naming the other's process and host; E_OTHER_USER where the folder is not
+ * @throws MergeError `work.code` naming the other's process and host, and which of those that take turns it is
+ *   (`details.turn`); E_OTHER_USER where the folder is not
  *   this user's own
  */
 export async function acquireLock(path: string, work: LockedWork): Promise<FolderLock> {
@@ -93,21 +99,23 @@ async function lockHeld(folder: HeldFolder, work: LockedWork): Promise<FolderLoc
     const state = await processState(other, self);
     const ended =
       state === 'dead' ||
+      (other.identity !== '' && (await work.turn?.hasLeft(other.identity)) === true) ||
       (state === 'unknown' &&
         (await heartbeatStopped(SYSTEM, folder, await onOutput('lock', output, () => freshFileIn(SYSTEM, here, 'probe-')))));
-    if (!ended) throw busy(work, `process ${other.pid} on ${other.identityParts.host ?? 'another machine'}`);
+    if (!ended) throw busy(work, `process ${other.pid} on ${other.identityParts.host ?? 'another machine'}`, other.identity);
   }
   const owner = {
     ...self,
     id: newId(),
     name: work.name,
     kind: 'folder' as const,
-    identity: '',
+    identity: work.turn?.id ?? '',
     identityParts: { host: hostname() },
     parentsMade: 0,
     released: false,
   };
-  const held = async (): Promise<boolean> => (await readOwner(here))?.owner.id === owner.id;
+  const present = async (): Promise<Owner | undefined> => (await readOwner(here))?.owner;
+  const held = async (): Promise<boolean> => (await present())?.id === owner.id;
   let generation = (before?.generation ?? -1) + 1;
   while (!(await onOutput('lock', output, () => claim(SYSTEM, here, generation, owner)))) {
     // Without hard links a record can be left half written, which nobody can read or ever finish: the next
@@ -129,8 +137,8 @@ async function lockHeld(folder: HeldFolder, work: LockedWork): Promise<FolderLoc
   return {
     folder,
     async assertHeld() {
-      if (!(await onOutput('lock', output, held)))
-        throw busy(work, 'a process that took over, because this one stood still for a quarter of an hour');
+      const by = await onOutput('lock', output, present);
+      if (by?.id !== owner.id) throw busy(work, 'a process that took over, because this one stood still for long', by?.identity);
     },
     async release() {
       clearInterval(timer);
@@ -143,6 +151,7 @@ async function lockHeld(folder: HeldFolder, work: LockedWork): Promise<FolderLoc
   };
 }
 
-function busy({ output, code, busy, help }: LockedWork, who: string): MergeError {
-  return new MergeError(code, `${output} ${busy} already, by ${who}`, { details: { file: output }, help });
+function busy({ output, code, busy, help }: LockedWork, who: string, turn = ''): MergeError {
+  const details = { file: output, ...(turn !== '' && { turn }) };
+  return new MergeError(code, `${output} ${busy} already, by ${who}`, { details, help });
 }

@@ -114,7 +114,12 @@ export function addWatch(command: Command): Command {
     'allowMixedDtypes',
   ]);
   command.addOption(mergeOption('failNonfinite', { help: 'leave out checkpoints that hold NaN or infinity' }));
-  return addOptions(command, ['strict', 'followLinks', 'launcher', ...MACHINE])
+  addOptions(command, ['strict', 'followLinks']);
+  command
+    .optionsGroup('Several machines:')
+    .addOption(mergeOption('ranks', { help: 'with --once: which of several ranks this process is' }));
+  addOptions(command, ['rankTimeout', 'launcher']);
+  return addOptions(command.optionsGroup('Machine:'), MACHINE)
     .optionsGroup('Reporting:')
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the paths of the merges'))

@@ -63,7 +63,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['The trainer keeps only three checkpoints', 'watch run --window 10 --pin run/.pins -o merges'],
     ['Routers of each merge as its newest member has them', 'watch run --router newest -o merges'],
     ['One float32 average of everything', 'watch run --accumulate ema --half-life 2B -o merges'],
-    ['From cron', 'watch run --once -o merges'],
+    ['From cron, or of ranks that srun starts', 'watch run --once -o merges'],
   ],
   submit: [
     ['On eight nodes of Slurm', 'submit slurm --nodes 8 --time 2:00:00 -- average run --last 10 -o merged'],

@@ -52,7 +52,7 @@ function refuseUnfit(words: readonly string[], options: Readonly<Record<string, 
   if (SEARCHES.has(command)) {
     throw refused(
       `${command} is one process, which makes a merge after the other, and is not shared among machines`,
-      `Run it in a job of your own, where it starts the ranks of each merge: ${name} ${command} … --launcher 'srun -N 8'. Or submit the merges: average, run with a recipe of several outputs, convert; or verify --full.`,
+      `Run it in a job of your own, where it starts the ranks of each merge: ${name} ${command} … --launcher 'srun -N 8'${command === 'watch' ? `; or, in one, srun ${name} watch … --once` : ''}. Or submit the merges: average, run with a recipe of several outputs, convert; or verify --full.`,
     );
   }
   if (command === 'verify' && options.full !== true) throw refused('verify without --full is soon done', 'Add --full, or run it here.');

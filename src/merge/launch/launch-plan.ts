@@ -4,7 +4,7 @@ import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { boardOutput } from '../ranks/board-place.ts';
 import { planRecord } from '../ranks/plan-record.ts';
-import { launchEvents } from './launch.ts';
+import { type LaunchedMerge, launchEvents } from './launch.ts';
 import type { LaunchOptions } from './order.ts';
 
 /**
@@ -18,10 +18,23 @@ export async function* launchPlan(
   launcher: string | readonly string[],
   options: LaunchOptions,
 ): AsyncGenerator<MergeEvent, MergeResult> {
+  const merge = await mergeOfPlan(plan, request, 1, options);
+  return yield* launchEvents(merge, commandWords(launcher, 'launcher'), options);
+}
+
+/**
+ * A plan as ranks carry it out.
+ * @param request what the plan was made of @param size how many ranks there are to be
+ */
+export async function mergeOfPlan(
+  plan: Plan,
+  request: PlanRequest,
+  size: number,
+  { unitBytes, signal }: Pick<LaunchOptions, 'unitBytes' | 'signal'>,
+): Promise<LaunchedMerge> {
   const asked = askedBy(request);
-  const about = { request: requestDigest(asked, boardOutput(asked)!), launch: null, by: null, size: 1, unitBytes: options.unitBytes };
-  const record = await planRecord(plan, request, about, options.signal);
-  return yield* launchEvents({ plan, record, asked, outside: [] }, commandWords(launcher, 'launcher'), options);
+  const about = { request: requestDigest(asked, boardOutput(asked)!), launch: null, by: null, size, unitBytes };
+  return { plan, record: await planRecord(plan, request, about, signal), asked, outside: [] };
 }
 
 /**

@@ -14,7 +14,7 @@ import type { AskedMerge } from '../plan/request-digest.ts';
 import { boardOutput } from '../ranks/board-place.ts';
 import type { PlannedForRanks } from '../ranks/shared-plan.ts';
 import { MessageReader, type RankMessage, type ToldFailure } from './messages.ts';
-import { type LaunchOptions, OF_RANK, removeOrder, type WrittenOrder, writeOrder } from './order.ts';
+import { type LaunchOptions, newOrder, OF_RANK, removeOrder, type WrittenOrder, writeOrder } from './order.ts';
 import { RANK_COMMAND } from './rank-command.ts';
 
 /** Milliseconds that ranks have to stop in when their order is taken away, before signals end them. */
@@ -52,7 +52,7 @@ export async function* launchEvents(
   yield { type: 'plan', plan };
   return yield* eventStream<MergeEvent, MergeResult>(async (emit, signal) => {
     signal.throwIfAborted();
-    const order = await writeOrder(boardOutput(asked)!, { asked, record, outside, options: pick(options, OF_RANK) });
+    const order = await writeOrder(boardOutput(asked)!, newOrder({ asked, record, outside, options: pick(options, OF_RANK) }));
     try {
       return await new Launch(words, order, emit).run(signal);
     } finally {

@@ -53,16 +53,17 @@ export interface WrittenOrder {
   readonly digest: string;
 }
 
+/** An order of this process, and of this moment. */
+export function newOrder(of: Omit<Order, 'schema' | 'version' | 'program' | 'folder' | 'reader' | 'launch'>): Order {
+  const about = { schema: 'ckpt-merge/order', version: 1, program: version, folder: process.cwd(), reader: spokenTo() } as const;
+  return { ...about, launch: newId(), ...of };
+}
+
 /** Writes an order beside an output, in the folder next to it that is there. @throws MergeError of the side of outputs */
-export async function writeOrder(
-  beside: string,
-  order: Omit<Order, 'schema' | 'version' | 'program' | 'folder' | 'reader' | 'launch'>,
-): Promise<WrittenOrder> {
+export async function writeOrder(beside: string, order: Order): Promise<WrittenOrder> {
   const { parent, missing } = await locate(beside);
-  const launch = newId();
-  const path = join(missing.length > 0 ? dirname(missing[0]!) : parent, `.ckpt-merge-order-${launch}.json`);
-  const about = { schema: 'ckpt-merge/order', version: 1, program: version, folder: process.cwd(), reader: spokenTo(), launch } as const;
-  const text = documentText({ ...about, ...order } satisfies Order);
+  const path = join(missing.length > 0 ? dirname(missing[0]!) : parent, `.ckpt-merge-order-${order.launch}.json`);
+  const text = documentText(order);
   await onOutput('write', path, () => writeNewFile(SYSTEM, path, text));
   return { path, digest: createHash('sha256').update(text).digest('hex') };
 }

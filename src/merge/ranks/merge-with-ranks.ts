@@ -39,6 +39,11 @@ const LONE_MS = 30_000;
 /** Exit codes of failures that no other rank would be spared. */
 const PERMANENT: ReadonlySet<number> = new Set([2, 3, 4, 5, 6]);
 
+/** Whether a failure is one that no other rank would be spared, or a defect. */
+export function isPermanent({ code, exitCode }: Pick<MergeError, 'code' | 'exitCode'>): boolean {
+  return PERMANENT.has(exitCode) || code === 'E_INTERNAL';
+}
+
 /**
  * Makes a merge together with every other process that was asked for the same: they find each other by a
  * board in the hidden folder beside the first output. With `rank` null this process was started alone, and
@@ -275,7 +280,7 @@ class RanksMerge {
     const isOwn = error.details.rank === undefined;
     work.isUseless = !canGoOn(error);
     if (!isOwn || error.code === 'E_OUTPUT_EXISTS') return error;
-    if (PERMANENT.has(error.exitCode) || error.code === 'E_INTERNAL') {
+    if (isPermanent(error)) {
       work.failure = error;
       return error;
     }

@@ -106,10 +106,16 @@ export function parseDocument(text: string): unknown {
   );
 }
 
-/** A line with the record, and one with its SHA-256: what somebody changed, or a disk, is not carried out. */
-export function recordText(record: PlanRecord): string {
+/** A line with a document, and one with its SHA-256: what somebody changed, or a disk, is not carried out. */
+export function recordText(record: object): string {
   const line = documentText(record);
   return `${line}\n${digestOf(line)}\n`;
+}
+
+/** The document of a {@link recordText}; null where that was changed. */
+export function readRecordText(text: string): unknown {
+  const [line = '', sum] = text.split('\n');
+  return sum === digestOf(line) ? parseDocument(line) : null;
 }
 
 const digestOf = (line: string): string => createHash('sha256').update(line).digest('hex');

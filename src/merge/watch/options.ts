@@ -3,18 +3,18 @@ import { parseByteSize } from '../../base/byte-size.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
-import { commandWords } from '../../base/machine/command-words.ts';
 import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { refuse } from '../../base/problems.ts';
 import { contradictions } from '../../recipe/file/contradictions.ts';
 import { checkGiven, OF_OUTPUT, type Taken } from '../../recipe/given.ts';
-import { CHECKS, LAUNCH, MACHINE, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
+import { CHECKS, LAUNCH, MACHINE, RANKS, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
 import { policiesOf, requestOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import { weightProblems } from '../../recipe/schedule/check.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
+import { checkMachine } from '../run.ts';
 import { WATCHED_WINDOW } from './selection.ts';
 import type { WatchOptions } from './types.ts';
 
@@ -45,7 +45,9 @@ const OF_WATCH = {
   ...TOKENS,
   ...CHECKS,
   ...MACHINE,
+  ...RANKS,
   ...LAUNCH,
+  unitBytes: { kind: 'bytes' },
   ...TRUST,
   accumulate: { kind: 'choice', choices: ['ema'] },
   keep: { kind: 'count' },
@@ -64,8 +66,8 @@ const OF_WATCH = {
  */
 export async function checkOptions(options: WatchOptions): Promise<void> {
   checkGiven('watch', options, OF_WATCH);
-  const { run, output, keep, poll, settle, pin, timeout, launcher } = options;
-  if (launcher !== undefined) commandWords(launcher, 'launcher');
+  const { run, output, keep, poll, settle, pin, timeout } = options;
+  checkMachine(options);
   checkSeconds('poll', poll, 0.01);
   checkSeconds('settle', settle, 0);
   if (timeout !== undefined && !(timeout > 0 && timeout <= MOST.timer))

@@ -8,11 +8,12 @@ import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { checkpointName, shownName } from '../../checkpoints/position.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
-import { MACHINE, TRUST } from '../../recipe/options.ts';
+import { MACHINE, RANKS, TRUST } from '../../recipe/options.ts';
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
-import { type ExecuteOptions, executePlan } from '../engine/execute.ts';
+import { executePlan } from '../engine/execute.ts';
 import { resumptions } from '../engine/resumption.ts';
 import { launchPlan } from '../launch/launch-plan.ts';
+import type { LaunchOptions } from '../launch/order.ts';
 import { refuseUnsound, withMemberWarnings } from '../members/look.ts';
 import { outputExists } from '../output/destination.ts';
 import { clearPublished } from '../output/publication.ts';
@@ -36,7 +37,12 @@ interface RoundTools {
   readonly lock: FolderLock;
   readonly emit: (event: WatchEvent) => void;
   readonly signal: AbortSignal;
+  /** Carries plans out with other ranks; null for a process alone. */
+  readonly together: MergeTogether | null;
 }
+
+/** Carries a plan out, which was made of that request. */
+export type MergeTogether = (plan: Plan, request: PlanRequest, options: LaunchOptions) => AsyncGenerator<MergeEvent, MergeResult>;
 
 /**
  * Makes the merge of one checkpoint after another, and remembers each step before the next one relies on it.
@@ -139,9 +145,11 @@ export class Rounds {
 
   /** Carries a plan out, going on with what an interrupted round of the same plan left. @returns seconds */
   async #merge(plan: Plan, request: PlanRequest): Promise<number> {
-    const { launcher } = this.#tools.options;
+    const { options, together } = this.#tools;
+    const { launcher } = options;
     // Ranks go on with what there is of the same.
-    if (launcher !== undefined) return this.#told((options) => launchPlan(plan, request, launcher, options));
+    if (together !== null) return this.#told((how) => together(plan, request, how));
+    if (launcher !== undefined) return this.#told((how) => launchPlan(plan, request, launcher, how));
     // Of another plan nothing is to stay here: who does not resume removes it.
     if (!(await resumptions(plan)).every(({ what }) => what === 'continue')) return this.#execute(plan, false);
     try {
@@ -156,11 +164,12 @@ export class Rounds {
     return this.#told((options) => executePlan(plan, { ...options, resume }));
   }
 
-  async #told(merge: (options: ExecuteOptions) => AsyncGenerator<MergeEvent, MergeResult>): Promise<number> {
+  async #told(merge: (options: LaunchOptions) => AsyncGenerator<MergeEvent, MergeResult>): Promise<number> {
     const { options, signal, emit } = this.#tools;
     // One infinity would stay in an accumulator for ever.
     const failNonfinite = options.failNonfinite === true || options.accumulate !== undefined;
-    const events = merge({ ...pick(options, [...keysOf(MACHINE), ...keysOf(TRUST)]), failNonfinite, force: true, signal });
+    const machine = pick(options, [...keysOf(MACHINE), ...keysOf(TRUST), ...keysOf(RANKS), 'unitBytes']);
+    const events = merge({ ...machine, failNonfinite, force: true, signal });
     for (;;) {
       const { value, done } = await events.next();
       if (done) return value.seconds;
@@ -169,7 +178,8 @@ export class Rounds {
   }
 
   async #finish({ signature, outputs, record }: Pending): Promise<WatchRecord> {
-    const { options, state, writer, emit, signal } = this.#tools;
+    const { options, state, writer, lock, emit, signal } = this.#tools;
+    await lock.assertHeld();
     const { output: folder, hook: command, keep = DEFAULT_KEEP } = options;
     const output = join(folder, record.output!);
     let finished = await this.#written(record);

@@ -1,7 +1,7 @@
 import type { MergeError } from '../../base/errors.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
 import type { Moment } from '../../checkpoints/types.ts';
-import type { CHECKS, LAUNCH, MACHINE, TRUST } from '../../recipe/options.ts';
+import type { CHECKS, LAUNCH, MACHINE, RANKS, TRUST } from '../../recipe/options.ts';
 import type { PolicyRequest } from '../../recipe/policy/types.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { LeftOutMember, Selection } from '../../recipe/select/types.ts';
@@ -24,7 +24,7 @@ export interface WatchOptions
     PolicyRequest,
     Pick<Recipe, keyof typeof CHECKS | 'format' | 'names' | 'config' | 'shardSize' | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype' | 'for' | 'optimizer' | 'extraState' | 'weightsFrom'>,
-    Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST | keyof typeof LAUNCH> {
+    Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST | keyof typeof RANKS | keyof typeof LAUNCH | 'unitBytes'> {
   /** Run folder. It may be missing yet: the trainer makes it. */
   readonly run: string;
   /** Folder that the merges, `history.jsonl` and the watch's own hidden folder are in. */

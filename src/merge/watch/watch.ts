@@ -1,24 +1,27 @@
 import { relative, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { acquireLock } from '../../base/disk/folder-lock.ts';
+import type { FolderLock } from '../../base/disk/folder-lock.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
-import { launchedRank } from '../../base/process/rank.ts';
+import { optionName } from '../../base/option-words.ts';
+import { launchedRank, type Rank } from '../../base/process/rank.ts';
 import { shownName } from '../../checkpoints/position.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { loadBinding } from '../native/load.ts';
+import { refuseRankToLaunch } from '../run.ts';
 import { checkHistory } from './history.ts';
+import { lockWatch } from './lock.ts';
 import { sweep } from './made.ts';
 import { checkOptions } from './options.ts';
-import { Rounds } from './round.ts';
-import { makeWatchFolder, newState, readWatchState, StateWriter, type WatchState } from './state.ts';
+import { type MergeTogether, Rounds } from './round.ts';
+import { newState, readWatchState, StateWriter, type WatchState } from './state.ts';
+import { watchTogether } from './together.ts';
 import type { WatchEvent, WatchOptions, WatchRecord, WatchSummary } from './types.ts';
 import { DEFAULT_SETTLE, type Look, RunView } from './view.ts';
 
 /** Seconds between two looks. */
 const DEFAULT_POLL = 30;
-const OTHER_WATCH = 'Where another watch is meant: end it, or give this one another folder with -o.';
 /** How often a round is tried whose members changed or went away meanwhile: the next try has others. */
 const TRIES = 3;
 const CHANGED = new Set(['E_INPUT_CHANGED', 'E_NOT_FOUND', 'E_SHARD_MISSING']);
@@ -29,6 +32,9 @@ const CHANGED = new Set(['E_INPUT_CHANGED', 'E_NOT_FOUND', 'E_SHARD_MISSING']);
  * is there before the first start only the newest window is merged. A round that fails is reported and the
  * next one goes on. Ends with `once`, by abort (`signal.reason` is thrown as it is), or when the caller stops
  * reading.
+ *
+ * Of several ranks with `once` the first leads: it finds out what is due, all make the merges, and each ends with
+ * what the first ended with.
  *
  * @throws MergeError E_BUSY where `output` is being watched, E_WATCH_STATE, E_ACCUMULATOR, and usage errors
  *   (exit code 2) that every round would meet
@@ -52,18 +58,30 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
   signal.throwIfAborted();
   await checkOptions(options);
   loadBinding();
-  const folder = await makeWatchFolder(options.output);
-  const task = launchedRank(process.env);
-  const lock = await acquireLock(folder, {
-    name: 'watch',
-    output: options.output,
-    code: 'E_BUSY',
-    busy: 'is being watched',
-    help:
-      task === null
-        ? OTHER_WATCH
-        : `This is task ${task.rank} of the ${task.size} that ${task.launcher} started with one command, and one process watches a run: run it with \`${task.single}\`. ${OTHER_WATCH}`,
+  const rank = launchedRank(process.env, options.ranks);
+  if (options.launcher !== undefined) refuseRankToLaunch(rank, options);
+  const lead = (lock: FolderLock, together: MergeTogether | null) => watchLocked(options, lock, together, emit, signal);
+  if (rank === null) return lead(await lockWatch(options), null);
+  if (options.once !== true) throw notOnce(rank);
+  return watchTogether({ options, rank, emit, signal, lead });
+}
+
+/** @throws MergeError E_USAGE: a watch that goes on is one process */
+function notOnce({ rank, size, launcher, single }: Rank): MergeError {
+  const [once, launcherOption, ranks] = [optionName('once'), optionName('launcher'), optionName('ranks')];
+  return new MergeError('E_USAGE', `a watch that goes on is one process, and this is rank ${rank} of ${size} (${launcher})`, {
+    help: `With ${once} the ranks make together what is due now. Or start one process (${single}, or ${ranks} off) and give it ${launcherOption}: then ranks make each of its merges.`,
   });
+}
+
+/** What the holder of the watch's lock does. @param together see `RoundTools` */
+async function watchLocked(
+  options: WatchOptions,
+  lock: FolderLock,
+  together: MergeTogether | null,
+  emit: (event: WatchEvent) => void,
+  signal: AbortSignal,
+): Promise<WatchSummary> {
   try {
     await checkHistory(options.output, lock.folder);
     await sweep(lock.folder);
@@ -73,8 +91,8 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
     const writer = new StateWriter(lock.folder);
     emit({ type: 'started', run: options.run, output: options.output });
     const view = new RunView(options, { state, fresh: stored === null, writer }, emit);
-    const rounds = new Rounds({ options, state, writer, lock, emit, signal });
-    return await new Watch(options, { state, writer, view, rounds, emit, signal }).run();
+    const rounds = new Rounds({ options, state, writer, lock, emit, signal, together });
+    return await new Watch(options, { state, writer, lock, view, rounds, emit, signal }).run();
   } finally {
     await lock.release();
   }
@@ -83,6 +101,7 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
 interface WatchTools {
   readonly state: WatchState;
   readonly writer: StateWriter;
+  readonly lock: FolderLock;
   readonly view: RunView;
   readonly rounds: Rounds;
   readonly emit: (event: WatchEvent) => void;
@@ -169,7 +188,9 @@ class Watch {
   }
 
   async #failure(end: RunCheckpoint, look: Look, error: MergeError): Promise<'now' | 'later'> {
-    const { state, writer, rounds, emit } = this.#tools;
+    const { state, writer, lock, rounds, emit } = this.#tools;
+    // Whoever took over says what became of it.
+    await lock.assertHeld();
     // Every round would meet it: the command is at fault, or somebody has to decide.
     if (error.exitCode === 2 || error.code === 'E_ACCUMULATOR') throw error;
     const tries = (this.#tries.get(end.name) ?? 0) + 1;
