@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { crc32cReference as crc32c } from '../../src/analysis/verify/twin/crc32c.ts';
 import { loadBinding } from '../../src/merge/native/load.ts';
+import { descriptorsIn } from '../support/descriptors.ts';
 import { randomElements, randomSource, tempDir } from '../support/native-job.ts';
 import { systemTool } from '../support/system-tool.ts';
 
@@ -30,7 +31,7 @@ describe('inputs', () => {
   test.skipIf(process.platform !== 'linux')('opened and closed ten thousand times they leave no descriptor and no mapping', () => {
     using dir = tempDir();
     writeFileSync(dir.file('a'), 'hello');
-    const held = () => readdirSync('/proc/self/fd').length + readFileSync('/proc/self/maps', 'utf8').split(dir.file('a')).length;
+    const held = () => descriptorsIn(dir.path) + readFileSync('/proc/self/maps', 'utf8').split(dir.file('a')).length;
     const before = held();
     for (let i = 0; i < 10_000; i++) binding.openInput(dir.file('a'), i % 2 === 0 ? 'map' : 'read').close();
     expect(held()).toBe(before);

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { loadBinding } from '../../src/merge/native/load.ts';
+import { descriptorsIn } from '../support/descriptors.ts';
 import { randomSource, tempDir } from '../support/native-job.ts';
 import { systemTool } from '../support/system-tool.ts';
 
@@ -98,7 +99,7 @@ describe('pieces of files', () => {
     for (const name of ['a', 'b', 'c']) writeFileSync(dir.file(name), 'x'.repeat(1000));
     mkdirSync(dir.file('folder'));
     execFileSync(systemTool('mkfifo'), [dir.file('fifo')]);
-    const open = () => (process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0);
+    const open = () => (process.platform === 'linux' ? descriptorsIn(dir.path) : 0);
     const before = open();
     for (const [name, errno, syscall] of [
       ['none', 'ENOENT', 'stat'],

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { beginPublication } from '../../../src/merge/output/publication.ts';
+import { descriptorsIn } from '../../support/descriptors.ts';
 import {
   errorOf,
   failingRename,
@@ -13,16 +14,7 @@ import {
   writeAndJournal,
 } from '../../support/publication.ts';
 
-/** Descriptors of what lies around an output; other tests in this process have their own. */
-function openAround(output: string): number {
-  return readdirSync('/proc/self/fd').filter((name) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${name}`).startsWith(dirname(output));
-    } catch {
-      return false;
-    }
-  }).length;
-}
+const openAround = (output: string) => descriptorsIn(dirname(output));
 const there = existsSync('/proc/self/fd');
 
 test.skipIf(!there)('an output on its way takes two descriptors, and gives them back', async () => {
