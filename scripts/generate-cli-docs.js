@@ -43,6 +43,11 @@ const JSON_DOCUMENTS = [
     '`ckpt-merge/bench`',
     'rates in bytes per second, times in seconds: `readBytesPerSecond`, `writeBytesPerSecond`, `boundSeconds`, `mergeSeconds`, `fractionOfBound`',
   ],
+  [
+    'keep',
+    '`ckpt-merge/keep`',
+    '`budget`, `spacing`, `saveEvery`, `windows: [{window, members, apart, now}]`, `most`, `keep` and `delete: [{path, step, tokens, bytes, why}]`, `notes`',
+  ],
   ['doctor', '`ckpt-merge/doctor`', '`ok`, `checks: [{name, status, found, help}]`'],
   ['any, on failure', '`ckpt-merge/error`', '`code`, `message`, `details`, `help`'],
 ];

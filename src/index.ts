@@ -23,6 +23,7 @@ export { doctor } from './analysis/doctor/doctor.ts';
 export type { SectionTotals, TensorChunk } from './analysis/inspect/contents.ts';
 export type { DtypeTotals, InspectedTensor, Inspection, RoleTotals } from './analysis/inspect/inspect.ts';
 export { inspect } from './analysis/inspect/inspect.ts';
+export { type KeepOptions, type KeepReport, type KeptSave, keep } from './analysis/keep/keep.ts';
 export { routersPage } from './analysis/routers/page.ts';
 export type { RoutersOptions, RoutersProgress, RoutersRunOptions } from './analysis/routers/routers.ts';
 export { routers } from './analysis/routers/routers.ts';

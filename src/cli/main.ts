@@ -27,6 +27,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   watch: () => import('./commands/watch.ts'),
   submit: () => import('./commands/submit.ts'),
   ls: () => import('./commands/ls.ts'),
+  keep: () => import('./commands/keep.ts'),
   inspect: () => import('./commands/inspect.ts'),
   diff: () => import('./commands/diff.ts'),
   routers: () => import('./commands/routers.ts'),

@@ -20,6 +20,7 @@ const COMMANDS = [
   'watch',
   'submit',
   'ls',
+  'keep',
   'inspect',
   'diff',
   'routers',

@@ -92,6 +92,7 @@ describe('completion', () => {
         'watch',
         'submit',
         'ls',
+        'keep',
         'inspect',
         'diff',
         'routers',

@@ -137,6 +137,11 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ["This machine's limits and how near a merge comes to them", 'bench'],
     ['On the file system that will hold the checkpoints', 'bench --dir /scratch'],
   ],
+  keep: [
+    ['Which of 40 saves serve windows of 125B and 500B at every save to come', 'keep run --budget 40 --windows 125B,500B'],
+    ['Windows that grow with the run, as for ema --half-life-fraction', 'keep run --budget 60 --windows 5%,20% --save-every 25B'],
+    ['Delete the others, having read them', 'keep run --budget 40 --windows 125B,500B --shell'],
+  ],
   doctor: [
     ['Look for what could go wrong here', 'doctor'],
     ['Check the place where merges will be written', 'doctor /scratch/merges'],

@@ -3,7 +3,7 @@ import { formatTable, plural, printable } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { wrap } from '../../render/wrap.ts';
 import { goalWords, spentText, trialCounts } from '../optimise/words.ts';
-import { scoreText } from '../study/words.ts';
+import { lossAloneText, scoreText } from '../study/words.ts';
 import type { ForecastDocument } from './types.ts';
 import { decayedText, estimateText, forecastHeadline, outlierText, recoveredText, windowGainText } from './words.ts';
 
@@ -14,11 +14,13 @@ export function forecastText(document: ForecastDocument, colors: Colors): string
   const { points, trials, window, method, recovered, metric } = document;
   const scored = points.some(({ single, merged }) => single !== null || merged !== null);
   const failed = trials.flatMap(({ reason, weights }) => (reason === null ? [] : `${weights.at(-1)?.path ?? ''}: ${reason}`));
+  const lossAlone = lossAloneText(document);
   const outlier = outlierText(document);
   const lines = [
     ...wrap(printable(forecastHeadline(document)), WIDTH).map(scored ? colors.bold : colors.red),
     ...(outlier === null ? [] : wrap(`  ${printable(outlier)}`, WIDTH, '  ')),
     ...wrap(`  ${estimateText(document.goal)}`, WIDTH, '  '),
+    ...(lossAlone === null ? [] : wrap(`  ${lossAlone}`, WIDTH, '  ')),
     '',
     `${plural(points.length, 'window')} of ${plural(window, 'checkpoint')}, ${printable(method)}; ${printable(metric ?? 'score')}, ${goalWords(document.goal)}`,
     ...pointTable(document),

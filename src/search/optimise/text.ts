@@ -4,7 +4,7 @@ import { checkpointLabels } from '../../render/labels.ts';
 import { plainNumber } from '../../render/numbers.ts';
 import { wrap } from '../../render/wrap.ts';
 import type { Trial } from '../study/types.ts';
-import { scoreText } from '../study/words.ts';
+import { lossAloneText, scoreText } from '../study/words.ts';
 import { greedyHeadline, ingredientOutcome } from './soup-words.ts';
 import type { BestTrial, SearchDocument } from './types.ts';
 import {
@@ -35,6 +35,7 @@ const MOST_REASONS = 3;
  */
 export function searchText(document: SearchDocument, colors: Colors): string {
   const { conclusion, best, onBounds } = document;
+  const lossAlone = lossAloneText(document);
   const outdone = conclusion.reference?.beyondNoise === true;
   const paint = best === null ? colors.red : conclusion.gainClaimed && !outdone ? colors.green : colors.bold;
   const lines = [
@@ -47,6 +48,7 @@ export function searchText(document: SearchDocument, colors: Colors): string {
     ...withSpace(validationLines(document)),
     ...withSpace(failureLines(document.trials)),
     '',
+    ...(lossAlone === null ? [] : wrap(lossAlone, WIDTH, '  ')),
     ...wrap(`noise: ${noiseText(document)}`, WIDTH, '  '),
     `${plural(document.trials.length, 'trial')}: ${trialCounts(document.trials)}; ${endingWords(document.ended)}`,
     `${document.merges === 0 ? '' : `${mergesText(document)}; `}${spentText(document)}`,

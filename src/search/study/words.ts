@@ -1,3 +1,4 @@
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { formatNumber, plainNumber } from '../../render/numbers.ts';
 
 /**
@@ -9,4 +10,17 @@ export function scoreText(score: number | null, stderr: number | null): string {
   return stderr === null
     ? formatNumber(score, 6)
     : `${formatNumber(score, 6)} ± ${stderr >= 1e5 ? formatNumber(stderr, 2) : plainNumber(stderr, 2)}`;
+}
+
+/** Metrics that are a language-model loss, or follow from one. */
+const LOSS = /loss|perplexity|ppl|nll|bits_per|entropy/i;
+
+/**
+ * What to say where models are scored by a loss and nothing else; null elsewhere. A number without a name that is
+ * to be small is taken for one.
+ * @param metric the metrics of the score, with white space between
+ */
+export function lossAloneText({ goal, metric }: { readonly goal: Goal; readonly metric: string | null }): string | null {
+  if (goal !== 'minimize' || !(metric ?? 'loss').split(' ').every((name) => LOSS.test(name))) return null;
+  return 'scored by a loss alone: where merging was compared with a decay, the merge had the higher loss and the better benchmarks; score tasks, too, before a choice (docs/search.md)';
 }

@@ -1,0 +1,338 @@
+import { join } from 'node:path';
+import { SYSTEM } from '../../base/disk/system.ts';
+import { MergeError } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
+import { optionName } from '../../base/option-words.ts';
+import { refuse } from '../../base/problems.ts';
+import { readStart, storeOf } from '../../base/store/store.ts';
+import { positionFromName } from '../../checkpoints/names.ts';
+import { discoverRun } from '../../checkpoints/run/discover.ts';
+import { countsAnew } from '../../checkpoints/run/position.ts';
+import { aboutQuantity, formatQuantity, parseDistance } from '../../checkpoints/run/quantity.ts';
+import { withTokens } from '../../checkpoints/run/token-source.ts';
+import { TRACKERS } from '../../checkpoints/run/tracker.ts';
+import type { Quantity, Run, RunCheckpoint, TokenSource } from '../../checkpoints/run/types.ts';
+import { checkGiven, type Taken } from '../../recipe/given.ts';
+import { TOKENS } from '../../recipe/options.ts';
+import { mostKept, type RetainedWindow, retained, retainedBy, type Spacing, windowsFor } from './retention.ts';
+
+export interface KeepOptions extends TokenSource {
+  /** Run folder. */
+  readonly run: string;
+  /** Saves that there may be at once, the newest and pinned ones among them. */
+  readonly budget: number;
+  /** Windows that are to be merged later: lengths (`125B`, `5000steps`), or all of them shares of the training (`5%`). */
+  readonly windows: readonly string[];
+  /** `uniform` for lengths, `ratio` for shares of the training; as the windows are when absent. */
+  readonly spacing?: Spacing | undefined;
+  /** Members that each window is to hold at least; default 4. More where the budget allows. */
+  readonly atLeast?: number | undefined;
+  /** Distance between two saves of the trainer; the smallest that there is when absent. */
+  readonly saveEvery?: string | number | undefined;
+  /** Steps that are never let go. */
+  readonly pin?: readonly number[] | undefined;
+}
+
+const OF_KEEP = {
+  run: { kind: 'path', needed: true },
+  budget: { kind: 'count', needed: true },
+  windows: { kind: 'texts', needed: true },
+  spacing: { kind: 'choice', choices: ['uniform', 'ratio'] },
+  atLeast: { kind: 'count' },
+  saveEvery: { kind: 'distance' },
+  pin: { kind: 'steps' },
+  ...TOKENS,
+} as const satisfies Taken<KeepOptions>;
+
+/** A save and why it stays. */
+export interface KeptSave {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly bytes: number;
+  /** Windows that it is a member of, and what holds it besides; empty for what may go. */
+  readonly why: readonly string[];
+}
+
+/** Which saves of a run to keep. Nothing was deleted. */
+export interface KeepReport {
+  readonly schema: 'ckpt-merge/keep';
+  readonly version: 1;
+  readonly run: string;
+  readonly budget: number;
+  readonly spacing: Spacing;
+  /** Distance between saves that the future is reckoned with. */
+  readonly saveEvery: string;
+  readonly windows: readonly {
+    readonly window: string;
+    /** Members that it will hold at least at every save, from when so many were made in it. */
+    readonly members: number;
+    /** Distance between them, or ratio of one to the one before. */
+    readonly apart: string;
+    /** Members that it holds now, of those that are kept. */
+    readonly now: number;
+  }[];
+  /** The most saves that are kept at once, now and later. */
+  readonly most: number;
+  readonly keep: readonly KeptSave[];
+  readonly delete: readonly KeptSave[];
+  readonly notes: readonly string[];
+}
+
+/** Members of a window where nothing is said: with fewer, WSM lost most of its gain. */
+const LEAST = 4;
+/** What a trainer goes on from. */
+const STATE = /optim|\.distcp$|zero_pp|^common\.pt$|random_states|rng_state|^dist_ckpt|training_state/;
+
+/**
+ * Which saves of a run to keep so that each window holds at least so many members at every save from now on, and
+ * which may go. Never the newest, the newest that training can go on from, one that a tracker or a link in the run
+ * leads to, a pinned one, or what is of another stage or incomplete. Nothing is deleted.
+ *
+ * @throws MergeError E_OPTION for values that cannot be, windows of different kinds, and a budget below what the
+ *   windows need, with the least that would do; E_NO_TOKENS, E_NO_POSITION where positions are unknown; what
+ *   discovery and token sources throw
+ */
+export async function keep(options: KeepOptions): Promise<KeepReport> {
+  checkGiven('keep', options, OF_KEEP);
+  const asked = askedWindows(options);
+  const run = await withTokens(await discoverRun(options.run), options);
+  const saves = savesOf(run);
+  const unit = asked.unit ?? (saves.every(({ tokens }) => tokens !== null) ? 'tokens' : 'steps');
+  const positions = positionsOf(run, saves, unit);
+  const interval = intervalOf(options, positions, unit);
+  const fast = await heldFast(run, saves, options.pin ?? []);
+  const held = new Set([...fast.keys()].map((i) => positions[i]!));
+  const future = { spacing: asked.spacing, interval, fast: held };
+  const windows = fitting(options, asked, positions, unit, future);
+  const members = retainedBy(positions, windows, asked.spacing);
+  const kept = retained(positions, windows, asked.spacing, held);
+  const newest = saves.length - 1;
+  const texts = asked.windows.map(({ text }) => text);
+  const list = saves.map(({ path, step, tokens, bytes }, i): KeptSave => {
+    const why = [...texts.filter((_, w) => members[w]!.includes(i)), ...(i === newest ? ['the newest'] : []), ...(fast.get(i) ?? [])];
+    return { path, step, tokens, bytes, why };
+  });
+  const others = run.checkpoints.length - saves.length;
+  return {
+    schema: 'ckpt-merge/keep',
+    version: 1,
+    run: options.run,
+    budget: options.budget,
+    spacing: asked.spacing,
+    saveEvery: formatQuantity({ value: interval, unit }),
+    windows: windows.map(({ members: least, bucket, length }, w) => {
+      const apart = asked.spacing === 'ratio' ? `× ${Math.exp(bucket).toFixed(4)}` : aboutQuantity({ value: bucket, unit });
+      const from = asked.spacing === 'ratio' ? positions[newest]! * (1 - length) : positions[newest]! - length;
+      return { window: texts[w]!, members: least, apart, now: positions.filter((t, i) => kept.has(i) && t > from).length };
+    }),
+    most: mostKept(positions, windows, future),
+    keep: list.filter((_, i) => kept.has(i)),
+    delete: list.filter((_, i) => !kept.has(i)),
+    notes: [
+      ...(options.saveEvery === undefined
+        ? [
+            `saves are taken to come every ${aboutQuantity({ value: interval, unit })}, the smallest distance here; ${optionName('saveEvery')} says it otherwise`,
+          ]
+        : []),
+      ...(others === 0 ? [] : [`${others} checkpoints of other stages are not looked at, and stay`]),
+      ...(run.broken.length === 0 ? [] : [`${run.broken.length} that are incomplete or damaged are not looked at, and stay`]),
+    ],
+  };
+}
+
+/** What is asked for, narrowest window first. */
+interface Asked {
+  readonly spacing: Spacing;
+  /** Of lengths; null where windows are shares of the training. */
+  readonly unit: 'tokens' | 'steps' | null;
+  readonly windows: readonly { readonly text: string; readonly length: number }[];
+}
+
+function askedWindows({ windows, spacing, budget, atLeast }: KeepOptions): Asked {
+  const problems: string[] = [];
+  const name = optionName('windows');
+  const units = new Set<Quantity['unit'] | 'share'>();
+  const read = windows.flatMap((text) => {
+    const [, share] = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim()) ?? [];
+    if (share !== undefined) {
+      units.add('share');
+      if (!(Number(share) > 0 && Number(share) < 100)) problems.push(`${name}: ${text} is no share over 0 % and below 100 %`);
+      return [{ text, length: Number(share) / 100 }];
+    }
+    try {
+      const { value, unit } = parseDistance(text, name);
+      if (unit === 'checkpoints') problems.push(`${name} takes tokens, steps or shares of the training, not ${text}`);
+      units.add(unit);
+      return [{ text, length: value }];
+    } catch (error) {
+      if (!(error instanceof MergeError)) throw error;
+      problems.push(error.message);
+      return [];
+    }
+  });
+  if (windows.length === 0) problems.push(`${name} names no window`);
+  if (units.size > 1) problems.push(`${name} are all tokens, all steps or all shares of the training, not ${windows.join(', ')}`);
+  const sorted = read.toSorted((a, b) => a.length - b.length);
+  const twice = sorted.find(({ length }, i) => sorted[i - 1]?.length === length);
+  if (twice !== undefined) problems.push(`${name} names ${twice.text} twice`);
+  const own: Spacing = units.has('share') ? 'ratio' : 'uniform';
+  if (spacing !== undefined && spacing !== own && units.size === 1) {
+    const why =
+      spacing === 'ratio'
+        ? 'saves at a constant ratio thin out, and a window of fixed length would empty: give shares, as 10%'
+        : 'a share of the training grows, and uniform saves with it: give lengths, as 125B';
+    problems.push(`${optionName('spacing')} ${spacing} does not go with windows such as ${windows[0]}: ${why}`);
+  }
+  for (const [option, value] of Object.entries({ budget, atLeast })) {
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1 && value <= MOST.count))
+      problems.push(`${optionName(option)} takes a whole number of at least 1, not ${value}`);
+  }
+  refuse(problems, { several: (count) => `${count} things are wrong with what is to be kept` });
+  const [unit] = [...units];
+  return { spacing: own, unit: unit === 'share' ? null : (unit as 'tokens' | 'steps'), windows: sorted };
+}
+
+/** The saves of the newest stage. @throws MergeError E_NO_MEMBERS, E_SIBLINGS */
+function savesOf({ path, checkpoints }: Run): readonly RunCheckpoint[] {
+  const newest = checkpoints.at(-1);
+  if (newest === undefined) throw new MergeError('E_NO_MEMBERS', `${path}: there is no complete checkpoint`, { details: { file: path } });
+  if (newest.ingredient !== null) {
+    throw new MergeError('E_SIBLINGS', `${path}: its newest checkpoints are of ingredients, which no window spans`, {
+      details: { file: path },
+    });
+  }
+  return checkpoints.filter(({ stage, ingredient }) => stage === newest.stage && ingredient === null);
+}
+
+function positionsOf(run: Run, saves: readonly RunCheckpoint[], unit: 'tokens' | 'steps'): number[] {
+  const at = saves.map((save) => (unit === 'tokens' ? save.tokens : countsAnew(save) ? null : save.step));
+  const unknown = at.indexOf(null);
+  if (unknown >= 0) {
+    const message = `${run.path}: windows are in ${unit}, and ${saves[unknown]!.path} has none`;
+    throw new MergeError(unit === 'tokens' ? 'E_NO_TOKENS' : 'E_NO_POSITION', message, { details: { file: saves[unknown]!.path } });
+  }
+  const falls = at.findIndex((position, i) => i > 0 && position! <= at[i - 1]!);
+  if (falls > 0) {
+    throw new MergeError('E_ORDER', `${run.path}: ${unit} do not rise from ${saves[falls - 1]!.path} to ${saves[falls]!.path}`, {
+      details: { file: saves[falls]!.path },
+    });
+  }
+  return at as number[];
+}
+
+function intervalOf({ saveEvery }: KeepOptions, positions: readonly number[], unit: 'tokens' | 'steps'): number {
+  const name = optionName('saveEvery');
+  if (saveEvery !== undefined) {
+    const { value, unit: own } = parseDistance(saveEvery, name);
+    if (own !== unit) throw new MergeError('E_OPTION', `${name} is in ${own}, and windows are in ${unit}`);
+    return value;
+  }
+  if (positions.length < 2) {
+    const help = `Say it with ${name}, as 25B.`;
+    throw new MergeError('E_OPTION', `there is one checkpoint, and so nothing says how often the trainer saves`, { help });
+  }
+  return Math.min(...positions.slice(1).map((t, i) => t - positions[i]!));
+}
+
+/** The windows with as many members as the budget allows. @throws MergeError E_OPTION where it allows too few */
+function fitting(
+  { budget, atLeast = LEAST }: KeepOptions,
+  { windows, spacing }: Asked,
+  positions: readonly number[],
+  unit: 'tokens' | 'steps',
+  future: { readonly spacing: Spacing; readonly interval: number; readonly fast: ReadonlySet<number> },
+): readonly RetainedWindow[] {
+  const { interval } = future;
+  const at = (position: number) => aboutQuantity({ value: position, unit });
+  const first = positions[0]!;
+  if (spacing === 'ratio' && first <= 0) {
+    throw new MergeError('E_OPTION', `a checkpoint is at ${at(first)}: shares of the training begin after its start`, {
+      help: 'Move it out of the run, or give windows as lengths.',
+    });
+  }
+  const lengths = windows.map(({ length }) => length);
+  const narrow = spacing === 'uniform' ? windows.find(({ length }) => Math.floor(length / interval) < atLeast) : undefined;
+  if (narrow !== undefined) {
+    const saves = Math.floor(narrow.length / interval);
+    throw new MergeError(
+      'E_OPTION',
+      `a window of ${narrow.text} holds ${saves} of the saves, one every ${at(interval)}, and ${atLeast} members are asked for`,
+      {
+        help: `Ask for a wider window, or for fewer members with ${optionName('atLeast')}.`,
+      },
+    );
+  }
+  const need = (members: number): readonly [RetainedWindow[], number] => {
+    const found = windowsFor(lengths, members, spacing, interval);
+    return [found, mostKept(positions, found, future)];
+  };
+  let [best, cost] = need(atLeast);
+  if (cost > budget) {
+    const help = `Give ${optionName('budget')} ${cost} or more, narrower or fewer windows, or fewer members with ${optionName('atLeast')}.`;
+    throw new MergeError(
+      'E_OPTION',
+      `${optionName('budget')} ${budget} is too small: ${atLeast} members in each of ${windows.map(({ text }) => text).join(', ')} need ${cost} saves at once`,
+      { help },
+    );
+  }
+  // More members where there is room: the need grows with them, but for a step back where buckets divide well.
+  const most = spacing === 'uniform' ? Math.floor(lengths.at(-1)! / interval) : budget;
+  let [low, high] = [atLeast, Math.min(most, budget)];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    const [found, needed] = need(middle);
+    if (needed <= budget) [low, best, cost] = [middle, found, needed];
+    else high = middle - 1;
+  }
+  return best;
+}
+
+/** Saves that stay whatever the windows say, with the reasons. */
+async function heldFast(
+  run: Run,
+  saves: readonly RunCheckpoint[],
+  pins: readonly number[],
+): Promise<ReadonlyMap<number, readonly string[]>> {
+  const held = new Map<number, string[]>();
+  const hold = (i: number, why: string) => held.set(i, [...(held.get(i) ?? []), why]);
+  const unknown = pins.filter((step) => !saves.some((save) => save.step === step));
+  if (unknown.length > 0) {
+    throw new MergeError('E_NO_MEMBERS', `${run.path}: ${optionName('pin')} names step ${unknown[0]}, and there is no such checkpoint`, {
+      details: { file: run.path },
+    });
+  }
+  for (const [i, { step }] of saves.entries()) if (step !== null && pins.includes(step)) hold(i, 'pinned');
+  for (let i = saves.length - 1; i >= 0; i--) {
+    if (!(await holdsState(saves[i]!.path))) continue;
+    hold(i, 'the newest to resume from');
+    break;
+  }
+  for (const { name, kind } of (await storeOf(run.path).list(run.path)) ?? []) {
+    if (TRACKERS.has(name)) {
+      const said = ((await readStart(join(run.path, name), 256).catch(() => null)) ?? Buffer.alloc(0)).toString('latin1').trim();
+      const step = positionFromName(said)?.step;
+      for (const [i, save] of saves.entries())
+        if (save.name === said || (step !== undefined && save.step === step)) hold(i, `${name} names it`);
+    } else if (kind === 'link') {
+      const to = await SYSTEM.fs.realpath(join(run.path, name)).catch(() => null);
+      for (const [i, { path }] of saves.entries()) {
+        if (to !== null && path !== join(run.path, name) && (await SYSTEM.fs.realpath(path).catch(() => path)) === to)
+          hold(i, `${name} leads to it`);
+      }
+    }
+  }
+  return held;
+}
+
+/** Whether a save holds more than the model: in its folder, or in one inside it. A single file may. */
+async function holdsState(path: string): Promise<boolean> {
+  const entries = await storeOf(path).list(path);
+  if (entries === null) return true;
+  if (entries.some(({ name }) => STATE.test(name))) return true;
+  for (const { name, kind } of entries) {
+    if (kind !== 'folder') continue;
+    if (((await storeOf(path).list(join(path, name))) ?? []).some((inner) => STATE.test(inner.name))) return true;
+  }
+  return false;
+}

@@ -1,0 +1,39 @@
+import { shellQuote } from '../../base/process/shell-quote.ts';
+import type { Colors } from '../../render/colors.ts';
+import { formatBytes, formatCount, formatTable, plural, printable } from '../../render/format.ts';
+import type { KeepReport, KeptSave } from './keep.ts';
+
+/** The lines of a shell that delete what is not kept. */
+export function deletionLines(report: Pick<KeepReport, 'delete'>): string[] {
+  return report.delete.map(({ path }) => `rm -rf -- ${shellQuote(path)}`);
+}
+
+/** What is kept and why, and how to delete the rest. */
+export function keepText(report: KeepReport, colors: Colors): string {
+  const { windows, keep, delete: going, most, budget, notes } = report;
+  const heads = [['window', 'members at least', 'now', 'apart']];
+  const rows = windows.map(({ window, members, now, apart }) => [printable(window), formatCount(members), formatCount(now), apart]);
+  const freed = going.reduce((sum, { bytes }) => sum + bytes, 0);
+  return `${[
+    `keep ${colors.bold(plural(keep.length, 'save'))} of ${keep.length + going.length}; at most ${most} at once later, of ${budget}`,
+    '',
+    ...formatTable([...heads, ...rows], ['left', 'right', 'right', 'left']).map((line) => `  ${line}`),
+    '',
+    ...formatTable([['step', 'tokens', 'save', 'kept for'], ...keep.map(rowOf)], ['right', 'right', 'left', 'left']).map(
+      (line) => `  ${line}`,
+    ),
+    '',
+    ...notes.map((note) => `  ${printable(note)}`),
+    ...(going.length === 0
+      ? ['nothing would be deleted']
+      : [
+          `to delete the other ${plural(going.length, 'save')}, ${formatBytes(freed)} of tensors (nothing was deleted):`,
+          '',
+          ...deletionLines(report),
+        ]),
+  ].join('\n')}\n`;
+}
+
+function rowOf({ step, tokens, path, why }: KeptSave): string[] {
+  return [step === null ? '' : String(step), tokens === null ? '' : formatCount(tokens), printable(path), printable(why.join(', '))];
+}

@@ -1,0 +1,115 @@
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type KeepOptions, keep } from '../../../src/analysis/keep/keep.ts';
+import { deletionLines } from '../../../src/analysis/keep/text.ts';
+import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
+import { mergeError } from '../../support/safetensors.ts';
+
+let folder: ReturnType<typeof temporaryFolder>;
+let run: string;
+beforeEach(() => {
+  folder = temporaryFolder();
+  run = join(folder.path, 'run');
+  save(...Array.from({ length: 20 }, (_, i) => 100 * (i + 1)));
+});
+afterEach(() => folder.remove());
+
+function save(...steps: number[]): void {
+  for (const step of steps) {
+    const path = join(run, `checkpoint-${step}`);
+    mkdirSync(path, { recursive: true });
+    writeCheckpoint(path, [[{ name: 'a', dtype: 'F32', shape: [4] }]], step);
+  }
+}
+const plan = (options: Partial<KeepOptions> = {}) => keep({ run, budget: 12, windows: ['500steps', '2000steps'], ...options });
+const steps = (saves: readonly { readonly step: number | null }[]) => saves.map(({ step }) => step);
+
+describe('keep', () => {
+  it('says which saves stay and why, and which lines would delete the rest', async () => {
+    const report = await plan({ atLeast: 5, budget: 9 });
+    expect(steps(report.keep)).toEqual([100, 500, 900, 1300, 1600, 1700, 1800, 1900, 2000]);
+    expect(report.windows).toEqual([
+      { window: '500steps', members: 5, apart: '100 steps', now: 5 },
+      { window: '2000steps', members: 5, apart: '400 steps', now: 9 },
+    ]);
+    expect(report.keep.find(({ step }) => step === 900)!.why).toEqual(['2000steps']);
+    expect(report.keep.at(-1)!.why).toEqual(['500steps', 'the newest']);
+    expect(report.most).toBe(9);
+    expect(deletionLines(report)).toHaveLength(11);
+    expect(deletionLines(report)[0]).toBe(`rm -rf -- ${join(run, 'checkpoint-200')}`);
+  });
+
+  it('applied at each save holds each window, within the budget, and never lacks the newest', async () => {
+    for (let step = 2100; step <= 3500; step += 100) {
+      save(step);
+      const report = await plan({ saveEvery: '100steps', atLeast: 5, budget: 10 });
+      for (const { path } of report.delete) rmSync(path, { recursive: true });
+      expect(report.keep.length).toBeLessThanOrEqual(10);
+      expect(report.windows.map(({ members, now }) => now >= members)).toEqual([true, true]);
+      expect(report.keep.at(-1)!.step).toBe(step);
+    }
+  });
+
+  it('has more members where the budget allows', async () => {
+    const [small, large] = [await plan({ windows: ['2000steps'], budget: 6 }), await plan({ windows: ['2000steps'], budget: 15 })];
+    expect(large.windows[0]!.members).toBeGreaterThan(small.windows[0]!.members);
+    expect(large.most).toBeLessThanOrEqual(15);
+  });
+
+  it('never lets go of what a tracker or a link leads to, a pinned one, or the newest to resume from', async () => {
+    writeFileSync(join(run, 'latest'), 'checkpoint-300');
+    symlinkSync('checkpoint-600', join(run, 'best'));
+    writeFileSync(join(run, 'checkpoint-700', 'optimizer.pt'), 'x');
+    const { keep: kept } = await plan({ pin: [200], budget: 14 });
+    const why = Object.fromEntries(kept.map((one) => [one.step, one.why]));
+    expect(why[200]).toEqual(['pinned']);
+    expect(why[300]).toEqual(['latest names it']);
+    expect(why[600]).toContain('best leads to it');
+    expect(why[700]).toContain('the newest to resume from');
+  });
+
+  it('looks at complete saves alone, and keeps the rest', async () => {
+    rmSync(join(run, 'checkpoint-200', 'model.safetensors'));
+    writeFileSync(join(run, 'checkpoint-200', 'model.safetensors'), 'torn');
+    const report = await plan();
+    expect(steps([...report.keep, ...report.delete])).not.toContain(200);
+    expect(report.notes.join()).toContain('1 that are incomplete or damaged are not looked at');
+  });
+
+  it('of shares of the training at a constant ratio', async () => {
+    const report = await plan({ windows: ['20%', '50%'], budget: 40 });
+    expect(report).toMatchObject({ spacing: 'ratio', windows: [{ window: '20%' }, { window: '50%' }] });
+    expect(report.windows[0]!.apart).toMatch(/^× 1\.0/);
+  });
+
+  it.each<[string, Partial<KeepOptions>, string]>([
+    [
+      'a budget that is too small, with the least',
+      { budget: 5, atLeast: 5 },
+      'budget 5 is too small: 5 members in each of 500steps, 2000steps need 9 saves at once',
+    ],
+    ['a window of fewer saves', { windows: ['300steps', '2000steps'] }, 'a window of 300steps holds 3 of the saves'],
+    ['windows of two kinds', { windows: ['500steps', '10%'] }, 'are all tokens, all steps or all shares'],
+    ['a ratio of lengths', { spacing: 'ratio' }, 'spacing ratio does not go with windows such as 500steps'],
+    ['an even spacing of shares', { windows: ['10%'], spacing: 'uniform' }, 'spacing uniform does not go with windows such as 10%'],
+    ['a window twice', { windows: ['500', '500steps'] }, 'names 500steps twice'],
+    ['a window in checkpoints', { windows: ['5ckpt'] }, 'takes tokens, steps or shares'],
+    ['no amount', { windows: ['soon'] }, 'soon'],
+    ['all of the training', { windows: ['100%'] }, 'no share over 0 % and below 100 %'],
+    ['none', { windows: [] }, 'names no window'],
+    ['an interval in another unit', { saveEvery: '1B' }, 'saveEvery is in tokens, and windows are in steps'],
+  ])('refuses %s', async (_, options, message) => {
+    const error = await mergeError(() => plan(options));
+    expect(error.code).toBe('E_OPTION');
+    expect(error.message).toContain(message);
+  });
+
+  it('refuses what it cannot place', async () => {
+    expect(await mergeError(() => plan({ windows: ['5B'] }))).toMatchObject({ code: 'E_NO_TOKENS' });
+    expect(await mergeError(() => plan({ pin: [150] }))).toMatchObject({ code: 'E_NO_MEMBERS' });
+    expect(await mergeError(() => keep({ run: join(folder.path, 'none'), budget: 5, windows: ['5B'] }))).toMatchObject({
+      code: 'E_NOT_FOUND',
+    });
+  });
+});
