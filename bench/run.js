@@ -20,6 +20,7 @@ const BENCHES = [
   'latency',
   'memory',
   'outputs',
+  'grid',
   'fp8',
   'gram',
   'windows',

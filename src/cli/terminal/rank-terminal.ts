@@ -2,7 +2,7 @@ import { launchedRank, type Rank } from '../../base/process/rank.ts';
 import type { Channel, Terminal } from './terminal.ts';
 
 /** Commands that several ranks carry out together. */
-const SHARED: ReadonlySet<string> = new Set(['average', 'run', 'convert', 'watch']);
+const SHARED: ReadonlySet<string> = new Set(['average', 'run', 'grid', 'convert', 'watch']);
 
 /**
  * Which of several ranks carries out a command; null where it is one process's.
