@@ -13,7 +13,7 @@ import type { Order } from './order.ts';
 /** @throws MergeError E_INPUT_CHANGED where this machine sees other files than the one that planned */
 async function checkOrdered(plan: Plan, record: PlanRecord, signal: AbortSignal): Promise<void> {
   try {
-    await checkAdopted(plan, record, { path: 'the order of this merge', isOld: false, signal });
+    await checkAdopted(plan, record, { path: 'the order of this merge', sampling: null, signal });
   } catch (error) {
     if (!(error instanceof MergeError) || error.code !== 'E_INPUT_CHANGED') throw error;
     const { code, message, details } = error;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { version } from '../../base/version.ts';
-import { digestOfFile, fingerprint } from '../../checkpoints/fingerprint.ts';
+import { digestOfFile } from '../../checkpoints/fingerprint.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
 import type { AskedMerge } from '../plan/request-digest.ts';
@@ -173,22 +173,24 @@ export function adoptedRequest(record: PlanRecord): PlanRequest {
 
 /**
  * Whether this rank plans what the first one did, of the same files.
- * @param isOld whether the record is of an earlier start, and the files may have changed since
+ * @param sampling gives [member] fingerprints of the files as they are now, where the record is of an earlier
+ *   start; else null
  * @throws MergeError E_INPUT_CHANGED naming the checkpoint; E_BOARD where the plans differ all the same; as
  *   `fingerprint` does
  */
 export async function checkAdopted(
   plan: Plan,
   record: PlanRecord,
-  { path, isOld, signal }: { readonly path: string; readonly isOld: boolean; readonly signal: AbortSignal | undefined },
+  { path, sampling, signal }: { readonly path: string; readonly sampling: Sampling | null; readonly signal: AbortSignal | undefined },
 ): Promise<void> {
   const recorded = new Map(record.members.map((member) => [member.path, member]));
   const contents = await contentsOf(plan, signal);
+  const now = sampling === null ? null : await sampling(plan.members.map(({ checkpoint }) => checkpoint));
   for (const [m, { path: member, checkpoint }] of plan.members.entries()) {
     const before = recorded.get(member);
     const { files, tensors } = seenOf(checkpoint);
     const isSame = before?.tensors === tensors && before.files.join() === files.join() && before.content === contents[m];
-    if (isSame && (!isOld || (await fingerprint(checkpoint, signal)) === before.fingerprint)) continue;
+    if (isSame && (now === null || now[m] === before.fingerprint)) continue;
     throw new MergeError('E_INPUT_CHANGED', `${member} is not what it was when the ranks planned this merge`, {
       details: { file: member },
       help: `Another rank sees other files there, or it changed since ${path} was begun: remove that folder to begin anew.`,
@@ -200,6 +202,9 @@ export async function checkAdopted(
     details: { file: path },
   });
 }
+
+/** Samples checkpoints anew. */
+export type Sampling = (checkpoints: readonly Checkpoint[]) => Promise<readonly string[]>;
 
 /** Checkpoints that are looked into at a time. */
 const AT_ONCE = 8;

@@ -4,6 +4,7 @@ import { Backoff, type Presence } from '../../base/board/presence.ts';
 import { SYSTEM, type System } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import type { Rank } from '../../base/process/rank.ts';
+import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import type { MergeEvent } from '../engine/events.ts';
 import type { ExecuteOptions } from '../engine/execute.ts';
 import { holdShared } from '../output/shared-publication.ts';
@@ -11,7 +12,17 @@ import { isPublished } from '../plan/outputs/finished.ts';
 import type { AskedMerge } from '../plan/request-digest.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { boardPlace, isBegunByRanks } from './board-place.ts';
-import { adoptedRequest, checkAdopted, type PlanRecord, parseRecord, planRecord, recordText, wrongRecord } from './plan-record.ts';
+import {
+  adoptedRequest,
+  checkAdopted,
+  type PlanRecord,
+  parseRecord,
+  planRecord,
+  recordText,
+  type Sampling,
+  wrongRecord,
+} from './plan-record.ts';
+import { sharedFingerprints } from './shared-fingerprints.ts';
 
 /** How this process plans: it knows what was asked for. */
 export interface Planner {
@@ -65,7 +76,7 @@ export class SharedPlan {
         const text = await (await FolderBoard.join(this.#system, folder)).get(PLAN_RECORD);
         if (text !== null) {
           const record = parseRecord(text, { recipe, request }, folder.path);
-          return { plan: await this.#adopt(record, folder.path, true), record };
+          return { plan: await this.#adopt(record, folder.path, this.#sampling(null)), record };
         }
       } finally {
         await folder.close();
@@ -91,7 +102,7 @@ export class SharedPlan {
       if (text !== null) {
         const record = parseRecord(text, { recipe: this.#planner.recipe, request }, path);
         const isOld = before !== null && (await this.#isOfEarlier(record, presence));
-        const plan = await this.#adopt(record, path, isOld);
+        const plan = await this.#adopt(record, path, isOld ? this.#sampling(presence) : null);
         if (isOld) yield { type: 'warning', warning: goesOn(plan, path) };
         return { plan, record };
       }
@@ -120,17 +131,30 @@ export class SharedPlan {
     return by === null || !(await presence.meets(by, this.#options.signal));
   }
 
-  async #adopt(record: PlanRecord, path: string, isOld: boolean): Promise<Plan> {
+  /** How fingerprints are made anew: by all ranks of this start together, where it has a name. */
+  #sampling(presence: Presence | null): Sampling {
+    const { signal } = this.#options;
+    const { rank = 0, size = 1, launch = null } = this.#rank ?? {};
+    return async (checkpoints) => {
+      if (presence !== null && launch !== null) return sharedFingerprints(checkpoints, presence, { rank, size, launch, signal });
+      const found: string[] = [];
+      for (const checkpoint of checkpoints) found.push(await fingerprint(checkpoint, signal));
+      return found;
+    };
+  }
+
+  /** @param sampling where the record is of an earlier start: see `checkAdopted` */
+  async #adopt(record: PlanRecord, path: string, sampling: Sampling | null): Promise<Plan> {
     try {
       const request = adoptedRequest(record);
       if (request.outputs.length === 0) return await this.#planner.build({ ...(await this.#planner.resolve()), resume: true });
       const plan = { ...(await this.#planOf(request)), finished: record.finished };
-      await checkAdopted(plan, record, { path, isOld, signal: this.#options.signal });
+      await checkAdopted(plan, record, { path, sampling, signal: this.#options.signal });
       return plan;
     } catch (error) {
       // Of whatever lies there a request was made that no recipe makes.
       if (error instanceof TypeError) throw wrongRecord(path, 'is no record of a plan that this version reads', error);
-      if (!isOld || !(error instanceof MergeError) || error.exitCode !== 3) throw error;
+      if (sampling === null || !(error instanceof MergeError) || error.exitCode !== 3) throw error;
       const { code, message, details, cause } = error;
       throw new MergeError(code, `${message}. Ranks began this merge before, of checkpoints as they were then`, {
         details,
