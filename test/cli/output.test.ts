@@ -86,6 +86,7 @@ describe('completion', () => {
         'average',
         'plan',
         'run',
+        'grid',
         'convert',
         'schema',
         'names',

@@ -138,7 +138,7 @@ describe('what is submitted to Slurm', () => {
     expect(stderr).toContain('submit it with: sbatch FILE\n');
     expect(stdout).toMatch(/^#!\/usr\/bin\/env bash\n#SBATCH /);
     expect(stdout).toContain('#SBATCH --cpus-per-task=16\n');
-    expect(stdout).toMatch(/^step=\(srun .*--cpus-per-task=16 /m);
+    expect(stdout).toMatch(/^step=\(.*--cpus-per-task=16 /m);
     expect(stdout).not.toContain('--exclusive');
     expect(calls('sbatch')).toEqual([]);
   });
