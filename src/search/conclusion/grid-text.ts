@@ -1,6 +1,6 @@
 import { formatCount } from '../../render/format.ts';
 import { formatDifference, formatNumber } from '../../render/numbers.ts';
-import { amount, betterBy, capital, intervalText, listed, chanceText } from './text.ts';
+import { amount, betterBy, capital, chanceText, intervalText, listed } from './text.ts';
 
 export interface ArtefactWords {
   readonly chosen: string;
