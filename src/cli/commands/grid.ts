@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { optionName, speakTo } from '../../base/option-words.ts';
+import { omit } from '../../base/pick.ts';
 import { version } from '../../base/version.ts';
 import { type GridEvent, type GridOptions, grid, gridRecipe, type MachineOptions, planDocument, planGrid, readGrid } from '../../index.ts';
 import type { MergeEvent } from '../../merge/engine/events.ts';
@@ -11,13 +12,17 @@ import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 import { freeName } from './average.ts';
+import { BESIDE_GRIDS, printArray, runScores, type ScoringFlags, splitScoring } from './grid-scores.ts';
 import { BESIDE_RECIPES } from './run.ts';
 
 /** Options of `grid` as commander leaves them. */
-interface GridFlags extends Omit<GridOptions, 'run' | 'output'>, MachineOptions {
+interface GridFlags extends Omit<GridOptions, 'run' | 'output' | 'keep'>, Omit<MachineOptions, 'keep'>, ScoringFlags {
+  /** `--keep` beside a scoring, `--no-keep` beside a making. */
+  readonly keep?: boolean;
   readonly output?: string;
   readonly dryRun?: boolean;
   readonly printRecipe?: boolean;
+  readonly submit?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly progress?: ProgressMode;
@@ -28,9 +33,17 @@ interface GridFlags extends Omit<GridOptions, 'run' | 'output'>, MachineOptions 
 const FILE = /\.(?:ya?ml|json)$/i;
 
 /** `merge grid`. */
-export async function run(context: Context, args: readonly (string | readonly string[])[], flags: GridFlags): Promise<number> {
+export async function run(context: Context, args: readonly (string | readonly string[])[], given: GridFlags): Promise<number> {
   const { terminal } = context;
+  const { making: flags, scoring } = splitScoring(given);
   const options = await gridRequest(context, args[0] as string, flags);
+  if (flags.submit) {
+    await printArray(context, options, scoring);
+    return 0;
+  }
+  if (scoring !== null && !flags.dryRun && !flags.printRecipe) {
+    return runScores(context, { ...omit(options, ['keep']), ...scoring }, flags);
+  }
   if (flags.printRecipe) {
     const recipe = await gridRecipe(options);
     terminal.out.write(
@@ -74,8 +87,8 @@ export async function run(context: Context, args: readonly (string | readonly st
 }
 
 /** The command line, and a grid file where there is one, as the library's options. */
-async function gridRequest(context: Context, path: string, flags: GridFlags): Promise<GridOptions> {
-  const { output: given, dryRun, printRecipe, json, quiet, progress, debug, keep, ...rest } = flags;
+async function gridRequest(context: Context, path: string, flags: Omit<GridFlags, keyof ScoringFlags>): Promise<GridOptions> {
+  const { output: given, dryRun, printRecipe, submit, json, quiet, progress, debug, keep, ...rest } = flags;
   const output = given ?? (dryRun || printRecipe ? freeName('grid') : undefined);
   if (output === undefined) throw new MergeError('E_USAGE', 'no folder for the merges is given', { help: 'Name one with -o DIR.' });
   if (given === undefined) context.terminal.err.write(`no folder is named: planned as -o ${output}\n`);
@@ -88,7 +101,7 @@ async function gridRequest(context: Context, path: string, flags: GridFlags): Pr
     });
   }
   const read = await readGrid(path);
-  speakTo('recipe', [...BESIDE_RECIPES, 'yes-all', 'print-recipe']);
+  speakTo('recipe', [...BESIDE_RECIPES, ...BESIDE_GRIDS, 'yes-all', 'print-recipe']);
   return { ...own, ...read };
 }
 

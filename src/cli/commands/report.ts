@@ -4,6 +4,8 @@ import type { Colors } from '../../render/colors.ts';
 import { printable } from '../../render/format.ts';
 import { storedForecast } from '../../search/forecast/document.ts';
 import { forecastText } from '../../search/forecast/text.ts';
+import { storedGridScores } from '../../search/grid/report.ts';
+import { gridScoresText } from '../../search/grid/text.ts';
 import { REPORT_PAGE } from '../../search/optimise/files.ts';
 import { storedSearch } from '../../search/optimise/report.ts';
 import { searchText } from '../../search/optimise/text.ts';
@@ -41,6 +43,12 @@ async function reported(stored: StoredStudy): Promise<{ document: object; page: 
     const written = await storedForecast({ ...stored, ...stored.written });
     const { forecastPage } = await import('../../search/forecast/page.ts');
     return { document, page: forecastPage(written), text: (colors) => forecastText(document, colors) };
+  }
+  if (stored.identity.kind === 'grid') {
+    const document = await storedGridScores(stored);
+    const written = await storedGridScores({ ...stored, ...stored.written });
+    const { gridPage } = await import('../../search/grid/page.ts');
+    return { document, page: gridPage(written), text: (colors) => gridScoresText(document, colors) };
   }
   const document = await storedSearch(stored);
   const written = { ...(await storedSearch({ ...stored, ...stored.written })), folder: '.' };

@@ -4,7 +4,14 @@ import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { addGridOptions } from './grid-options.ts';
 import { addOptions, addPolicyOptions, addScheduleOptions, addSelectionOptions, addTokenOptions, mergeOption } from './merge-options.ts';
 import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
-import { addEvaluationOptions, addForecastOptions, addSearchOptions, addSoupOptions, addStudyOptions } from './search-options.ts';
+import {
+  addEvaluationOptions,
+  addForecastOptions,
+  addScoringOptions,
+  addSearchOptions,
+  addSoupOptions,
+  addStudyOptions,
+} from './search-options.ts';
 import { parseChoice, parseLayers, parsePath, parseWholeNumber, wholeNumber } from './values.ts';
 import { addWatchOptions } from './watch-options.ts';
 
@@ -92,7 +99,7 @@ export function addExecutionOptions(command: Command): Command {
 }
 
 export function addGrid(command: Command): Command {
-  return addExecutionOptions(addGridOptions(command));
+  return addExecutionOptions(addScoringOptions(addGridOptions(command)));
 }
 
 export function addWatch(command: Command): Command {

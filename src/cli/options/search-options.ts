@@ -12,7 +12,10 @@ import { badValue, duration, parseNumber, parsePath, parsePositiveInteger, parse
  * How models are scored, for every command that scores them.
  * @param optional where something else may score, or nothing @param of what the command scores
  */
-export function addEvaluationOptions(command: Command, { optional = false, of = 'a model' } = {}): Command {
+export function addEvaluationOptions(
+  command: Command,
+  { optional = false, of = 'a model', keep = 'leave the merges there' } = {},
+): Command {
   return command
     .optionsGroup('Evaluation (docs/evaluators.md):')
     .addOption(
@@ -52,7 +55,27 @@ export function addEvaluationOptions(command: Command, { optional = false, of = 
         parsePath,
       ),
     )
-    .addOption(flag('--keep', 'leave the merges there'));
+    .addOption(flag('--keep', keep));
+}
+
+/** How the outputs of a grid are scored. */
+export function addScoringOptions(command: Command): Command {
+  const keep = 'with --eval: make the grid in its folder first, and leave it there (default: merges are removed once they are scored)';
+  return addValidationOptions(addEvaluationOptions(command, { optional: true, of: 'each output', keep }))
+    .addOption(
+      valueOption(
+        '--scores <path>',
+        'folder of results that another pipeline wrote, NAME.json or a folder NAME of lm-eval or lighteval for each output; instead of --eval',
+        parsePath,
+      ),
+    )
+    .addOption(valueOption('--dir <path>', 'folder of trials, logs and the report of scores (default: DIR.scores)', parsePath))
+    .addOption(
+      flag(
+        '--submit',
+        'print a Slurm script that scores what was made with the command of --eval, as a job array: $MERGE_MODEL, $MERGE_NAME',
+      ),
+    );
 }
 
 /** Where a study is kept, and going on with it. */
@@ -126,18 +149,25 @@ export function addForecastOptions(command: Command): Command {
 }
 
 function addNoiseOptions(command: Command): Command {
-  return command
-    .optionsGroup('Noise and conclusion:')
-    .addOption(
-      valueOption('--repeats <n>', 'score each recipe so often, which measures the noise (default: 1)', wholeNumber(1, MOST.repeats)),
-    )
-    .addOption(
-      choiceOption(
-        '--noise <kind>',
-        'errors that the evaluator gives are of items all trials share: shared, or of each trial: independent (default: shared)',
-        ['shared', 'independent'],
+  return addValidationOptions(
+    command
+      .optionsGroup('Noise and conclusion:')
+      .addOption(
+        valueOption('--repeats <n>', 'score each recipe so often, which measures the noise (default: 1)', wholeNumber(1, MOST.repeats)),
+      )
+      .addOption(
+        choiceOption(
+          '--noise <kind>',
+          'errors that the evaluator gives are of items all trials share: shared, or of each trial: independent (default: shared)',
+          ['shared', 'independent'],
+        ),
       ),
-    )
+  );
+}
+
+/** A second set. */
+function addValidationOptions(command: Command): Command {
+  return command
     .addOption(valueOption('--validate <command>', 'score the best recipes and the baselines on a second set', parseText))
     .addOption(listOption('--validate-metric <name...>', 'which score of the second set (default: as --metric)', parseMetric));
 }

@@ -37,6 +37,8 @@ export interface ThenJob {
   readonly command: string;
   /** A task of it for each, absolute. */
   readonly outputs: readonly string[];
+  /** What each goes by, in MERGE_NAME. */
+  readonly names?: readonly string[];
 }
 
 /**
@@ -133,13 +135,13 @@ exit "$code"
 
 /** The script of what comes after a merge. */
 export function thenScript(job: ThenJob): string {
-  const { outputs, command, more } = job;
+  const { outputs, names, command, more } = job;
   const index = outputs.length > 1 ? '$SLURM_ARRAY_TASK_ID' : '0';
   return `#!/usr/bin/env bash
 ${header(thenOptions(job))}${lines(more)}
 outputs=(${outputs.map(shellQuote).join(' ')})
 export MERGE_MODEL="\${outputs[${index}]}"
-exec sh -c ${shellQuote(command)}
+${names === undefined ? '' : `names=(${names.map(shellQuote).join(' ')})\nexport MERGE_NAME="\${names[${index}]}"\n`}exec sh -c ${shellQuote(command)}
 `;
 }
 

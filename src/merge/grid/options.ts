@@ -10,7 +10,8 @@ import type { GridOptions } from './types.ts';
 /** Its values are looked at by the grid itself. */
 const AXIS = { kind: 'anything' } as const;
 
-const OF_GRID = {
+/** What a grid takes, in the library. */
+export const OF_GRID = {
   run: { kind: 'path', needed: true },
   output: { kind: 'path', needed: true },
   windows: AXIS,

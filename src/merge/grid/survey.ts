@@ -8,6 +8,7 @@ import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run } from '../../checkpoints/run/types.ts';
 import { armsRecipe } from '../../recipe/grid/compile.ts';
 import { expandGrid } from '../../recipe/grid/expand.ts';
+import type { RecordedSave } from '../../recipe/grid/saves.ts';
 import type { Grid, GridArm } from '../../recipe/grid/types.ts';
 import { TOKENS } from '../../recipe/options.ts';
 import { leftOutWarnings } from '../../recipe/select/left-out.ts';
@@ -30,6 +31,8 @@ export interface AskedGrid {
   /** What ranks know the work by. */
   readonly asked: AskedMerge;
   readonly signal: AbortSignal | undefined;
+  /** Saves that the run had, as others know: members of scored merges. */
+  readonly recorded?: readonly RecordedSave[] | undefined;
 }
 
 /** The saves of the run, with their tokens. @throws what discovery and token sources throw */
@@ -51,7 +54,7 @@ export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, p
   const run = await runOfGrid(work);
   const records = await recordsIn(folder);
   const { arms, left, combinations } = await expandGrid(grid, run, {
-    recorded: recordedSaves(records, folder, { run: grid.run, stage: grid.stage }),
+    recorded: [...(work.recorded ?? []), ...recordedSaves(records, folder, { run: grid.run, stage: grid.stage })],
     all: options.yesAll,
   });
   const present = new Set(

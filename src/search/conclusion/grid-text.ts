@@ -1,6 +1,6 @@
 import { formatCount } from '../../render/format.ts';
 import { formatDifference, formatNumber } from '../../render/numbers.ts';
-import { amount, betterBy, capital, chanceText, intervalText, listed } from './text.ts';
+import { amount, betterBy, chanceText, intervalText, listed } from './text.ts';
 
 export interface ArtefactWords {
   readonly chosen: string;
@@ -26,7 +26,7 @@ export function artefactText(words: ArtefactWords): string {
   const figures = `95 % interval ${intervalText(interval)}${among}`;
   const sentences = [
     gainClaimed
-      ? `${capital(chosen)} is better than ${all}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}).`
+      ? `${chosen} is better than ${all}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}).`
       : `No evidence of a gain: ${chosen}, estimated best, is estimated ${betterBy(gain, interval)} than the ${label} (${figures}), and better with a probability of ${chanceText(probability)}.`,
   ];
   if (candidates > 1 && observed > gain)
@@ -39,7 +39,7 @@ export function artefactText(words: ArtefactWords): string {
   if (farBelow.length > 0) {
     const shown = farBelow.length > 5 ? [...farBelow.slice(0, 4), `${farBelow.length - 4} more`] : farBelow;
     sentences.push(
-      `${capital(listed(shown))} scored so far below the others that the estimate leaves ${farBelow.length === 1 ? 'it' : 'them'} out.`,
+      `${listed(shown)} scored so far below the others that the estimate leaves ${farBelow.length === 1 ? 'it' : 'them'} out.`,
     );
   }
   return sentences.join(' ');

@@ -16,8 +16,9 @@ import { storedValidation } from './validation.ts';
  */
 export async function readSearch(path: string): Promise<SearchDocument> {
   const stored = await readStudy(path);
-  if (stored.identity.kind === 'forecast') {
-    throw new MergeError('E_TRIALS', `${path}: these are trials of a forecast, not of a search`, { details: { file: path } });
+  const { kind } = stored.identity;
+  if (kind === 'forecast' || kind === 'grid') {
+    throw new MergeError('E_TRIALS', `${path}: these are trials of a ${kind}, not of a search`, { details: { file: path } });
   }
   return storedSearch(stored);
 }

@@ -4,9 +4,11 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { worded } from '../../base/option-words.ts';
 import { directionOf } from '../../checkpoints/results/goal.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
+import type { Candidate } from '../space/types.ts';
 import { differences } from '../study/differences.ts';
+import { tellsAll } from '../study/grown.ts';
 import { plainCommand } from '../study/records.ts';
-import { commandText, metricTexts, scorerOf } from '../study/scorer.ts';
+import { commandText, type EvaluationSettings, metricTexts, scorerOf } from '../study/scorer.ts';
 import type { Session } from '../study/session.ts';
 import { Study } from '../study/study.ts';
 import type { RoundTrial } from '../study/trials.ts';
@@ -19,18 +21,39 @@ import { takenBy } from './result.ts';
 
 const VALIDATION_FILE = 'validation.jsonl';
 
-/**
- * Scores the best recipes and the baselines on a second set, once each, with one merge for all. Kept in a
- * file of its own, so that a search that is resumed does not score them again.
- */
+/** How a second set is scored, and what of the search holds there too. */
+export interface ValidationOptions extends Omit<EvaluationSettings, 'eval'> {
+  readonly output?: string | undefined;
+  readonly validate: EvaluationSettings['eval'];
+  readonly validateMetrics?: EvaluationSettings['metrics'];
+}
+
+/** Scores the best recipes and the baselines on a second set. */
 export async function validateSearch(
   options: SearchOptions & { readonly dir: string; readonly validate: NonNullable<SearchOptions['validate']> },
   session: Session,
   emit: (event: StudyEvent) => void,
   signal: AbortSignal,
 ): Promise<ValidationScores | undefined> {
-  const { study, folder, identity, records, members, merging, work, bytes } = session;
-  const chosen = trialsToValidate(session);
+  const candidateOf = (id: number) => {
+    const taken = takenBy(session, id);
+    return overAll(taken, taken.members, session.members.all.length);
+  };
+  return validateTrials(options, session, { chosen: trialsToValidate(session), candidateOf }, emit, signal);
+}
+
+/**
+ * Scores trials of a study on a second set, once each, with one merge for all. Kept in a file of its own, so
+ * that a study that is resumed does not score them again.
+ */
+export async function validateTrials(
+  options: ValidationOptions,
+  session: Session,
+  { chosen, candidateOf }: { readonly chosen: readonly number[]; readonly candidateOf: (trial: number) => Candidate },
+  emit: (event: StudyEvent) => void,
+  signal: AbortSignal,
+): Promise<ValidationScores | undefined> {
+  const { study, folder, identity, records, members, merging, work, bytes, lying, gone } = session;
   if (chosen.length === 0) return undefined;
   const { validate: command, validateMetrics: metrics = options.metrics } = options;
   const own: StudyIdentity = { ...identity, kind: 'validation', evaluator: commandText(command), metrics: metricTexts(metrics) };
@@ -55,6 +78,9 @@ export async function validateSearch(
     parallel: options.parallel ?? 1,
     driver: null,
     keep: false,
+    lying,
+    gone,
+    grown: usable && !tellsAll(stored.identity, own),
     // What was said of the search's own merges is not said again.
     emit: (event) => (event.type === 'warning' ? study.warn([event.warning]) : emit(asInSearch(event, (id) => names.get(id) ?? id))),
     score,
@@ -65,8 +91,7 @@ export async function validateSearch(
   const wanted = [...recipes].filter(([recipe]) => !scored.has(recipe)).map(([, id]) => id);
   const requests = wanted.map((id): RoundTrial => {
     const { kind, params } = study.trials.find((trial) => trial.id === id)!;
-    const taken = takenBy(session, id);
-    return { kind, params, point: null, leg: 0, candidate: overAll(taken, taken.members, members.all.length) };
+    return { kind, params, point: null, leg: 0, candidate: candidateOf(id) };
   });
   const first = Math.max(-1, ...second.trials.map(({ id }) => id)) + 1;
   for (const [i, id] of wanted.entries()) names.set(first + i, id);

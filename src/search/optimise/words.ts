@@ -19,6 +19,8 @@ export const KIND_WORDS: Record<TrialKind, string> = {
   trial: 'trial',
   soup: 'soup',
   window: 'window',
+  mean: 'plain mean',
+  output: 'output',
 };
 
 export const BASELINE_WORDS: Record<Baseline['name'], string> = {

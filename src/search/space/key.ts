@@ -25,7 +25,9 @@ export function recipeKey({ candidate, fingerprints, policies, dtype }: RecipeId
     fingerprint,
     weights: [candidate, ...parts].map(({ weights }) => weights[i]! + 0),
   }));
-  const members = rows.filter(({ weights }) => weights.some((weight) => weight !== 0));
+  // What policies do goes by all members of a window, also by those without a weight.
+  const window = new Set(policies.length > 0 ? candidate.of : []);
+  const members = rows.filter(({ weights }, i) => window.has(i) || weights.some((weight) => weight !== 0));
   const text = JSON.stringify({ members, parts: parts.map(({ role }) => role), policies, dtype });
   return createHash('sha256').update(text).digest('hex');
 }

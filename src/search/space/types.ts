@@ -1,5 +1,6 @@
-import type { RouterUse } from '../../recipe/policy/types.ts';
+import type { PolicyRequest, RouterUse } from '../../recipe/policy/types.ts';
 import type { ScheduleMember } from '../../recipe/schedule/types.ts';
+import type { RecipeOutput } from '../../recipe/types.ts';
 import type { Axis, Point } from '../gaussian-process/cube.ts';
 
 export type ParamValue = number | string;
@@ -28,6 +29,10 @@ export interface Candidate {
   readonly parts: readonly CandidatePart[];
   /** Whose routers it has, where that is what is varied: every member then takes part. */
   readonly router?: RouterUse;
+  /** Its members, ascending, those of weight 0 among them: a window. Those that have a weight when absent. */
+  readonly of?: readonly number[];
+  /** What it has otherwise than all merges of its study: none of these is given twice. */
+  readonly treatment?: PolicyRequest & Pick<RecipeOutput, 'dtype'>;
 }
 
 export interface CandidatePart {

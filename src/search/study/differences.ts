@@ -18,10 +18,13 @@ export function differences(stored: StudyIdentity, now: StudyIdentity): string[]
     if (of(stored) !== of(now)) found.push(`${what}: ${of(stored)} then, ${of(now)} now`);
   };
   compare('kind', ({ kind }) => kind);
-  compare('checkpoints', steps);
-  if (found.length === 0 && prints(stored) !== prints(now)) found.push('the content of the checkpoints');
-  if (text(stored.legs.map(({ members, ...space }) => space)) !== text(now.legs.map(({ members, ...space }) => space)))
-    found.push('the space');
+  if (now.scored !== undefined) found.push(...grownDifferences(stored, now));
+  else {
+    compare('checkpoints', steps);
+    if (found.length === 0 && prints(stored) !== prints(now)) found.push('the content of the checkpoints');
+    if (text(stored.legs.map(({ members, ...space }) => space)) !== text(now.legs.map(({ members, ...space }) => space)))
+      found.push('the space');
+  }
   compare('evaluator', ({ evaluator }) => plain(evaluator));
   compare('metrics', ({ metrics }) => metrics.join(' ') || 'none');
   if (stored.goal !== null && now.goal !== null) compare('goal', ({ goal }) => String(goal));
@@ -29,6 +32,13 @@ export function differences(stored: StudyIdentity, now: StudyIdentity): string[]
   compare('policies', ({ policies }) => policies.map(plain).join(' ') || 'none');
   compare('dtype', ({ dtype }) => dtype ?? 'of the checkpoints');
   return found;
+}
+
+/** Of a study whose run may grow: checkpoints that were there are there, with the same content, or are gone. */
+function grownDifferences(stored: StudyIdentity, now: StudyIdentity): string[] {
+  const before = new Map(stored.members.map((member) => [member.step, member]));
+  const changed = now.members.filter(({ step, fingerprint }) => before.has(step) && before.get(step)!.fingerprint !== fingerprint);
+  return changed.length === 0 ? [] : [`the content of ${changed.map(({ path }) => ownName(path)).join(', ')}`];
 }
 
 /** A checkpoint's own name, without the number that tells it from another of that name. */

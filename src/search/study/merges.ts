@@ -110,9 +110,10 @@ export class Merger {
 
   #request(requests: readonly MergeRequest[]): PlanRequest {
     const { policies, router: usual, dtype, memory, threads, io, cache, failNonfinite, strict, launcher, ...options } = this.#settings;
-    const outputs = requests.map(({ path, taking: { members, weights, parts, router = usual }, report }): OutputRequest => {
+    const outputs = requests.map(({ path, taking: { members, weights, parts, router = usual, treatment }, report }): OutputRequest => {
       const own = parts.map(({ role, weights }): Policy => ({ role, weights }));
-      return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId, report };
+      const all = { policies: [...own, ...(treatment?.policies ?? policies ?? [])], router: treatment?.router ?? router };
+      return { path, members, weights, ...all, dtype: treatment?.dtype ?? dtype, baseModelId: options.baseModelId, report };
     });
     const inputs = this.#members.map(({ path, epoch, step, tokens }) => ({ path, epoch, step, tokens }));
     // Evaluators load safetensors, whatever trainer saved the members.
@@ -126,15 +127,16 @@ export interface TakingPart extends Candidate {
 }
 
 /** A candidate without the members that take no part. */
-export function takingPart({ weights, parts, router }: Candidate): TakingPart {
+export function takingPart({ weights, parts, router, of, treatment }: Candidate): TakingPart {
   const takesPart = (m: number) => router !== undefined || weights[m] !== 0 || parts.some((part) => part.weights[m] !== 0);
-  const members = weights.flatMap((_, m) => (takesPart(m) ? [m] : []));
+  const members = of ?? weights.flatMap((_, m) => (takesPart(m) ? [m] : []));
   const pick = (all: readonly number[]) => members.map((m) => all[m]!);
   return {
     members,
     weights: pick(weights),
     parts: parts.map((part) => ({ role: part.role, weights: pick(part.weights) })),
     ...(router === undefined ? {} : { router }),
+    ...(treatment === undefined ? {} : { treatment }),
   };
 }
 

@@ -12,16 +12,18 @@ import { inputAround } from '../../merge/plan/outputs/output-path.ts';
 import { CHECKS, LAUNCH, MACHINE, TRUST } from '../../recipe/options.ts';
 import { recordedPolicies } from '../../recipe/policy/files.ts';
 import { checkReadOptions } from '../evaluate/results/read.ts';
+import type { Candidate } from '../space/types.ts';
 import { differences } from './differences.ts';
 import { StudyFolder, type WorkFolder } from './folder.ts';
-import { FINGERPRINTS_AT_ONCE, type MembersRequest, type StudyMembers, studyMembers } from './members.ts';
-import { Merger, type MergeSettings } from './merges.ts';
+import { grownIdentity, tellsAll } from './grown.ts';
+import { FINGERPRINTS_AT_ONCE, type MembersRequest, type StudyMember, type StudyMembers, studyMembers } from './members.ts';
+import { Merger, type MergeSettings, type TakingPart, takingPart } from './merges.ts';
 import { refuseRanks } from './one-process.ts';
-import { Records, resumedTrials } from './records.ts';
+import { foundTrials, Records, resumedTrials } from './records.ts';
 import { commandText, type EvaluationSettings, metricTexts, readOptions, scorerOf } from './scorer.ts';
 import { Study } from './study.ts';
 import type { ScoreModel } from './trials.ts';
-import { readTrials, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
+import { readTrials, type StudiedMember, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
 import type { StudyEvent } from './types.ts';
 
 /** What a study needs to know, whatever it tries. */
@@ -43,7 +45,7 @@ export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationS
 }
 
 /** What of its identity only the kind of study knows. */
-export type OwnIdentity = Pick<StudyIdentity, 'kind' | 'legs' | 'noise' | 'sampler' | 'seed'>;
+export type OwnIdentity = Pick<StudyIdentity, 'kind' | 'legs' | 'noise' | 'sampler' | 'seed' | 'scored'>;
 
 /** A study that is under way. */
 export interface Session {
@@ -57,6 +59,10 @@ export interface Session {
   readonly merging: MergeSettings;
   /** Bytes of a merge. */
   readonly bytes: number;
+  /** Merges that are there already, by recipe. */
+  readonly lying: ReadonlyMap<string, StudyMember> | undefined;
+  /** Members that are not there any more: of merges that are. */
+  readonly gone: readonly StudiedMember[] | undefined;
   /** As a trial or the user says it, from the first score on. */
   goal(): Goal;
   close(): Promise<void>;
@@ -134,6 +140,12 @@ export async function openSession(
     readonly roles?: readonly string[];
     /** Evaluations that come after those of the study. */
     readonly afterwards?: number;
+    /** One of each sort of merges, where these are not all of one size: room is made for the largest. */
+    readonly sorts?: readonly Candidate[];
+    /** Merges that are there already, by recipe. */
+    readonly lying?: ReadonlyMap<string, StudyMember>;
+    /** Members beside those found that are not there any more: of merges that are. */
+    readonly gone?: readonly StudiedMember[];
   },
 ): Promise<Session> {
   const folder = await StudyFolder.open(request.dir);
@@ -150,7 +162,20 @@ export async function openSession(
       records,
       stored,
     });
-    return { study, folder, members, identity, records, work, merging, bytes, goal, close: () => folder.close() };
+    return {
+      study,
+      folder,
+      members,
+      identity,
+      records,
+      work,
+      merging,
+      bytes,
+      lying: how.lying,
+      gone: how.gone,
+      goal,
+      close: () => folder.close(),
+    };
   } catch (error) {
     await folder.close();
     throw error;
@@ -175,12 +200,15 @@ interface Start {
   readonly whole?: boolean;
   readonly roles?: readonly string[];
   readonly afterwards?: number;
+  readonly sorts?: readonly Candidate[];
+  readonly lying?: ReadonlyMap<string, StudyMember>;
+  readonly gone?: readonly StudiedMember[];
 }
 
-type StoredStart = Pick<Awaited<ReturnType<typeof storedTrials>>, 'trials' | 'goal'>;
+type StoredStart = Pick<Awaited<ReturnType<typeof storedTrials>>, 'trials' | 'goal' | 'grown'>;
 
 async function startStudy(request: StudyRequest, start: Start) {
-  const { folder, members, identity, records, stored, emit, signal, driver, whole, afterwards } = start;
+  const { folder, members, identity, records, stored, emit, signal, driver, whole, afterwards, lying, gone } = start;
   const merging = mergingOf(request);
   const { all, pool } = members;
   const bytes = await bytesOfMerge(request, start, pool);
@@ -215,6 +243,9 @@ async function startStudy(request: StudyRequest, start: Start) {
     parallel: score === undefined ? (request.parallel ?? 1) : Number.MAX_SAFE_INTEGER,
     driver: driver === undefined ? null : score === undefined ? 'asks' : 'scores',
     keep: request.keep ?? false,
+    lying,
+    gone,
+    grown: stored.grown,
     whole,
     afterwards,
     emit,
@@ -231,13 +262,16 @@ async function startStudy(request: StudyRequest, start: Start) {
  * Room that a merge needs. Plans the mean of the pool, with all roles that have weights of their own: it
  * meets every conflict that any merge of these members could, as a role that the model has not.
  */
-async function bytesOfMerge(
-  request: StudyRequest,
-  { folder, members, signal, roles = [] }: Start,
-  pool: readonly number[],
-): Promise<number> {
+async function bytesOfMerge(request: StudyRequest, start: Start, pool: readonly number[]): Promise<number> {
+  const { sorts = [], roles = [] } = start;
   const weights = pool.map(() => 1 / pool.length);
-  const taking = { members: pool, weights, parts: roles.map((role) => ({ role, weights })) };
+  const mean = { members: pool, weights, parts: roles.map((role) => ({ role, weights })) };
+  let most = 0;
+  for (const taking of sorts.length === 0 ? [mean] : sorts.map(takingPart)) most = Math.max(most, await bytesOf(request, start, taking));
+  return most;
+}
+
+async function bytesOf(request: StudyRequest, { folder, members, signal, roles = [] }: Start, taking: TakingPart): Promise<number> {
   const merger = new Merger(members.all, mergingOf(request));
   // One that an earlier run of the study made may be there on a resume.
   const path = request.output === undefined || request.resume ? join(folder.path, 'planned') : request.output;
@@ -255,13 +289,13 @@ async function bytesOfMerge(
 /** What a folder has of a study, and the members as that names them. */
 async function storedTrials(folder: StudyFolder, file: string, found: StudyMembers, request: StudyRequest, own: OwnIdentity) {
   const { resume, force } = request;
-  const none = { trials: [], goal: null, members: found, identity: identityOf(request, found, own) } as const;
+  const none = { trials: [], goal: null, grown: false, members: found, identity: identityOf(request, found, own) } as const;
   if (force && !resume) return none;
   const stored = await readTrials(file, { mend: resume === true });
   // Nothing that was paid for is lost where no trial has a score yet.
   if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) return none;
   const members = await inDefinitionOf(stored.identity, found);
-  const identity = identityOf(request, members, own);
+  const identity = grownIdentity(foundTrials(folder.path, stored), identityOf(request, members, own));
   const differing = differences(stored.identity, identity);
   // Ended because nobody said which scores are better, it found nothing that could be lost: the same command
   // with the goal is the answer to that.
@@ -281,7 +315,8 @@ async function storedTrials(folder: StudyFolder, file: string, found: StudyMembe
   if (differing.length > 0) {
     throw new MergeError('E_SEARCH_STATE', `${file}: it was begun with other settings: ${differing.join('; ')}`, { details: { file } });
   }
-  return { trials: resumedTrials(stored, identity.members), goal: storedGoal(stored), members, identity };
+  const grown = !tellsAll(stored.identity, identity);
+  return { trials: resumedTrials(stored, identity.members), goal: storedGoal(stored), grown, members, identity };
 }
 
 /** Members by fingerprints of the definition that a study began with: recipes of its trials are known by them. */
@@ -312,7 +347,8 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
   };
 }
 
-function mergingOf(request: StudyRequest): MergeSettings {
+/** What all merges of a study have in common. */
+export function mergingOf(request: StudyRequest): MergeSettings {
   const own = ['like', 'names', 'config', 'shardSize', 'baseModelId', 'policies', 'router', 'dtype'] as const;
   return pick(request, [...own, ...keysOf(CHECKS), ...keysOf(MACHINE), ...keysOf(TRUST), ...keysOf(LAUNCH)]);
 }

@@ -10,7 +10,7 @@ const items = z.object({ name: z.string(), weight: number, digest: z.string(), s
 export const storedTrial = z
   .object({
     id: index,
-    kind: z.enum(['newest', 'uniform', 'sma', 'single', 'trial', 'soup', 'window']),
+    kind: z.enum(['newest', 'uniform', 'sma', 'single', 'trial', 'soup', 'window', 'mean', 'output']),
     params: z.record(z.string(), value).nullable(),
     recipe: z.string(),
     status: z.enum(['complete', 'failed', 'skipped']),
@@ -57,12 +57,28 @@ const parameter = z
     return kind === 'real' || (Number.isSafeInteger(low) && Number.isSafeInteger(high) && high - low < MOST_LEVELS);
   });
 
+const combination = z.object({
+  name: z.string(),
+  recipe: z.string(),
+  axes: z.record(z.string(), z.union([value, z.boolean()])),
+  control: z.boolean(),
+});
+
+const arm = z.object({
+  kind: z.enum(['output', 'mean', 'newest']),
+  recipe: z.string(),
+  is: z.array(combination).min(1),
+  endpoint: number,
+  tokens: number.nullable(),
+  flags: z.array(z.string()),
+});
+
 const axis = z.union([z.object({ kind: z.literal('real') }), z.object({ kind: z.enum(['levels', 'choice']), count: index })]);
 
 /** What the first line says of the study. */
 export const storedStudy = z
   .object({
-    kind: z.enum(['search', 'soup', 'forecast', 'validation', 'routers']),
+    kind: z.enum(['search', 'soup', 'forecast', 'validation', 'routers', 'grid']),
     inputs: z.array(z.string()),
     members: z.array(
       z.object({
@@ -91,11 +107,13 @@ export const storedStudy = z
     seed: z.int().min(0),
     policies: z.array(z.string()),
     dtype: z.string().nullable(),
+    scored: z.array(arm).optional(),
   })
-  .refine(({ members, pool, last, legs, kind }) => {
+  .refine(({ members, pool, last, legs, kind, scored }) => {
     const inside = (list: readonly number[]) => list.every((m) => m < members.length);
     if (!inside(pool) || !inside(last) || !legs.every((leg) => inside(leg.members))) return false;
-    if (kind === 'routers') return true;
+    if (kind === 'routers' || (kind === 'validation' && scored !== undefined)) return true;
+    if (kind === 'grid') return scored !== undefined;
     if (kind !== 'forecast') return legs.length > 0 && legs.every(({ parameters }) => parameters.every(hasALine));
     // A window and a method, of one value each.
     const { parameters = [] } = legs[0] ?? {};

@@ -22,6 +22,8 @@ export interface StudyOptions extends TrialOptions {
   readonly parallel: number;
   /** Leave the merges of trials where they were made. */
   readonly keep: boolean;
+  /** Merges that are there already, by recipe: they are scored as they lie. */
+  readonly lying?: ReadonlyMap<string, StudyMember> | undefined;
 }
 
 /**
@@ -51,7 +53,8 @@ export class Study extends Trials {
   }
 
   keyOf(candidate: Candidate): string {
-    return keyOf(candidate, this.#options.members, this.#options.merging);
+    const { members, gone = [], merging } = this.#options;
+    return keyOf(candidate, [...members, ...gone], merging);
   }
 
   /**
@@ -115,10 +118,16 @@ export class Study extends Trials {
    * stored as evaluators cannot load it.
    */
   #asItIs(candidate: Candidate): StudyMember | null {
-    const { members, weights, parts } = takingPart(candidate);
-    const { merging } = this.#options;
+    const { members, weights, parts, treatment } = takingPart(candidate);
+    const { merging, lying } = this.#options;
+    const there = lying?.get(this.keyOf(candidate));
+    if (there !== undefined) return there;
     const changed =
-      merging.dtype !== undefined || policiesOf(merging).length > 0 || merging.like !== undefined || merging.names !== undefined;
+      merging.dtype !== undefined ||
+      policiesOf(merging).length > 0 ||
+      merging.like !== undefined ||
+      merging.names !== undefined ||
+      treatment !== undefined;
     if (members.length !== 1 || weights[0] !== 1 || parts.some((part) => part.weights[0] !== 1) || changed) return null;
     const member = this.#options.members[members[0]!]!;
     return isLendable(member.checkpoint) ? member : null;
@@ -179,11 +188,12 @@ function convertedNote({ checkpoint: { path, form } }: StudyMember): string {
 }
 
 /** What identifies a recipe of a study. */
-export function keyOf(candidate: Candidate, members: readonly StudyMember[], merging: MergeSettings): string {
+export function keyOf(candidate: Candidate, members: readonly Pick<StudyMember, 'fingerprint'>[], merging: MergeSettings): string {
+  const { router, treatment = {} } = candidate;
   return recipeKey({
     candidate,
     fingerprints: members.map(({ fingerprint }) => fingerprint),
-    policies: recordedPolicies(candidate.router === undefined ? merging : { ...merging, router: candidate.router }),
-    dtype: merging.dtype ?? null,
+    policies: recordedPolicies({ ...merging, ...(router !== undefined && { router }), ...treatment }),
+    dtype: treatment.dtype ?? merging.dtype ?? null,
   });
 }

@@ -50,6 +50,7 @@ function aboutTrial(kind: TrialKind, params: Trial['params']): string {
     single: 'a checkpoint alone',
     soup: 'a soup',
     window: 'a window',
+    mean: 'the plain mean of a window',
   };
   const values = Object.entries(params ?? {})
     .filter(([name]) => hasEffect(name, params!))

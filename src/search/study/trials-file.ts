@@ -56,10 +56,10 @@ export function spentOn(trials: readonly Trial[]): {
 
 /**
  * What a study is about. Kept in the first line, as `study`; a study goes on only where there is no
- * difference.
+ * difference, but for what may grow.
  */
 export interface StudyIdentity {
-  readonly kind: 'search' | 'soup' | 'forecast' | 'validation' | 'routers';
+  readonly kind: 'search' | 'soup' | 'forecast' | 'validation' | 'routers' | 'grid';
   readonly inputs: readonly string[];
   readonly members: readonly StudiedMember[];
   /** Indices of members: those selected, and the last 10 of the run. */
@@ -76,6 +76,31 @@ export interface StudyIdentity {
   readonly seed: number;
   readonly policies: readonly string[];
   readonly dtype: string | null;
+  /** What a grid scores; its run may grow, and so may these. Absent elsewhere. */
+  readonly scored?: readonly StudiedArm[];
+}
+
+/** What a grid scores: an output, the plain mean of its window, or a checkpoint alone that windows end at. */
+export interface StudiedArm {
+  readonly kind: 'output' | 'mean' | 'newest';
+  /** Of the trial that scores it. */
+  readonly recipe: string;
+  /** Combinations of the axes that it is, the first one's name being its own. */
+  readonly is: readonly StudiedCombination[];
+  /** Step, and tokens where they are known, of the checkpoint that its window ends at. */
+  readonly endpoint: number;
+  readonly tokens: number | null;
+  /** Changes of the training that its window crosses. */
+  readonly flags: readonly string[];
+}
+
+export interface StudiedCombination {
+  readonly name: string;
+  /** The name without the endpoint. */
+  readonly recipe: string;
+  readonly axes: Readonly<Record<string, string | number | boolean>>;
+  /** Its weights in another order: shown, and never chosen. */
+  readonly control: boolean;
 }
 
 export interface StudiedMember extends Moment {
@@ -132,22 +157,25 @@ export async function readTrials(file: string, { mend = false } = {}): Promise<S
     throw unusable(file, i + 1, 'it is no trial of a search');
   });
   const first = trials[0] as FirstLine;
+  // A run that grew is told of anew.
+  const told = (trials as Partial<FirstLine>[]).findLast(({ study }) => study !== undefined) as FirstLine;
   if (first.schema !== 'ckpt-merge/trials' || typeof first.study !== 'object' || first.study === null) {
     throw unusable(file, 1, 'the first line does not say what study it is of');
   }
   if (first.version !== 1) throw unusable(file, 1, `it is of version ${JSON.stringify(first.version)}, and this program knows version 1`);
-  const study = storedStudy.safeParse(first.study);
+  const study = storedStudy.safeParse(told.study);
   if (!study.success) throw unusable(file, 1, `what it says of the study cannot be used${whereOf(study.error.issues[0]!.path)}`);
   const ids = new Set<number>();
   for (const [i, { id, leg }] of trials.entries()) {
     if (ids.has(id)) throw unusable(file, i + 1, `trial ${id} is there twice`);
-    if (leg > 0 && leg >= first.study.legs.length) throw unusable(file, i + 1, `it is of search ${leg + 1} of ${first.study.legs.length}`);
+    if (leg > 0 && leg >= Math.max(1, told.study.legs.length))
+      throw unusable(file, i + 1, `it is of search ${leg + 1} of ${told.study.legs.length}`);
     ids.add(id);
   }
-  return { identity: first.study, trials: trials.map(({ schema, version, study, ...trial }: Partial<FirstLine> & TrialLine) => trial) };
+  return { identity: told.study, trials: trials.map(({ schema, version, study, ...trial }: Partial<FirstLine> & TrialLine) => trial) };
 }
 
-/** Adds a trial; the first one tells of the study as well. @throws MergeError of the side of outputs */
+/** Adds a trial; the first one tells of the study as well, and so does the first after it has grown. @throws MergeError of the side of outputs */
 export async function appendTrial(file: string, trial: TrialLine, identity: StudyIdentity | null): Promise<void> {
   await appendLine(file, identity === null ? trial : { ...trial, schema: 'ckpt-merge/trials', version: 1, study: identity });
 }

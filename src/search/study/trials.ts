@@ -11,7 +11,7 @@ import type { LentModel } from './lent-model.ts';
 import { isLendable, type StudyMember } from './members.ts';
 import { takingPart } from './merges.ts';
 import type { Records } from './records.ts';
-import { appendTrial, type StudyIdentity, storedGoal, type TrialLine } from './trials-file.ts';
+import { appendTrial, type StudiedMember, type StudyIdentity, storedGoal, type TrialLine } from './trials-file.ts';
 import type { StudyEvent, StudyProgress, TrialRequest } from './types.ts';
 
 /** Of the last line of a failed evaluation, what its reason shows. */
@@ -33,6 +33,8 @@ export interface TrialOptions {
   /** Name of the file of trials in the folder, and of the folders of logs and results. */
   readonly file: string;
   readonly members: readonly StudyMember[];
+  /** Members beside these that are not there any more: of merges that are. */
+  readonly gone?: readonly StudiedMember[] | undefined;
   readonly identity: StudyIdentity;
   /** How its files tell of it. */
   readonly records: Records;
@@ -44,6 +46,8 @@ export interface TrialOptions {
    * for another, and failures are its own affair.
    */
   readonly driver: 'asks' | 'scores' | null;
+  /** Since its first line was written the study grew: the next one tells of it. */
+  readonly grown?: boolean | undefined;
   /** Every trial has to have a score: the first without one ends the study. */
   readonly whole?: boolean | undefined;
   /** Evaluations that come after those of the study, as its validation: for the time that is left. */
@@ -92,11 +96,14 @@ export class Trials {
   #wake: (() => void)[] = [];
   /** Evaluations that were begun, those of earlier runs among them. */
   #begun: number;
+  /** Whether the file tells of the study. */
+  #told: boolean;
 
   constructor(options: TrialOptions) {
     this.#options = options;
     this.#done = [...options.stored];
     this.#begun = options.stored.length;
+    this.#told = options.stored.length > 0 && options.grown !== true;
     this.#before = Math.max(0, ...options.stored.map(({ elapsed }) => elapsed));
   }
 
@@ -124,7 +131,8 @@ export class Trials {
     { lend, mergeSeconds }: Scorable,
     signal: AbortSignal,
   ): Promise<void> {
-    const { folder, file, emit, members, identity } = this.#options;
+    const { folder, file, emit, members: here, gone = [], identity } = this.#options;
+    const members: readonly StudiedMember[] = [...here, ...gone];
     emit({
       type: 'evaluating',
       trial: id,
@@ -226,8 +234,8 @@ export class Trials {
   #record(trial: TrialLine): Promise<void> {
     const { folder, file, identity, records } = this.#options;
     const written = this.#writing.then(async () => {
-      const first = this.#done.length === 0;
-      await appendTrial(join(folder.path, file), records.trial(trial), first ? records.identity(identity) : null);
+      await appendTrial(join(folder.path, file), records.trial(trial), this.#told ? null : records.identity(identity));
+      this.#told = true;
       this.#done.push(trial);
       for (const wake of this.#wake.splice(0)) wake();
     });

@@ -8,9 +8,9 @@ export type Ending = 'trials' | 'budget' | 'patience' | 'alike' | 'exhausted' | 
 /**
  * Why a recipe was tried. `newest`, `uniform` (mean of the pool), `sma` (mean of the last 10 of the run) and
  * `single` (a checkpoint alone) are baselines; `trial` is a proposal of a sampler or driver; `soup` and
- * `window` are of `merge soup` and `merge forecast`.
+ * `window` are of `merge soup` and `merge forecast`; `mean` (of a window) and `output` of `merge grid`.
  */
-export type TrialKind = 'newest' | 'uniform' | 'sma' | 'single' | 'trial' | 'soup' | 'window';
+export type TrialKind = 'newest' | 'uniform' | 'sma' | 'single' | 'trial' | 'soup' | 'window' | 'mean' | 'output';
 
 export interface TrialWeight {
   readonly path: string;

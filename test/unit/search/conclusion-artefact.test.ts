@@ -36,7 +36,7 @@ describe('the best output of a grid', () => {
     expect(high).toBeGreaterThan(0.3);
     expect(found.gain).toBeGreaterThan(low);
     expect(found.probability).toBeGreaterThan(0.99);
-    expect(found.text).toMatch(/^Arm-2 is better than the newest \(step 6000\) and the plain mean: by 0\.\d+ over the (newest|plain mean)/);
+    expect(found.text).toMatch(/^arm-2 is better than the newest \(step 6000\) and the plain mean: by 0\.\d+ over the (newest|plain mean)/);
     expect(found.text).toContain('chosen among 6 outputs');
     expect(found.text).toContain('paired over 400');
   });
@@ -83,7 +83,7 @@ describe('the best output of a grid', () => {
     expect(beside.gain).toBeCloseTo(alone.gain!, 12);
     expect(beside.interval![0]).toBeCloseTo(alone.interval![0], 12);
     expect(beside.rows.filter(({ farBelow }) => farBelow).map(({ name }) => name)).toEqual(['broken-7', 'broken-8']);
-    expect(beside.text).toContain('Broken-7 and broken-8 scored so far below');
+    expect(beside.text).toContain('broken-7 and broken-8 scored so far below');
   });
 
   it('is another one than a reference that the grid has made again', () => {

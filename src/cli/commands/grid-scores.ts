@@ -1,0 +1,114 @@
+import { basename, join, resolve } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
+import { omit, pick } from '../../base/pick.ts';
+import { type GridOptions, type GridScoreOptions, gridModels, scoreGrid } from '../../index.ts';
+import { printable } from '../../render/format.ts';
+import { resolveScores } from '../../search/grid/options.ts';
+import { gridScoresText } from '../../search/grid/text.ts';
+import { REPORT_PAGE } from '../../search/optimise/files.ts';
+import { thenScript } from '../submit/slurm-script.ts';
+import type { Context } from '../terminal/context.ts';
+import { requireNoEvaluation } from './evaluator.ts';
+import { reportStudy } from './search.ts';
+
+/** What `merge grid` has for scores, as commander leaves it. */
+export interface ScoringFlags extends Omit<GridScoreOptions, keyof GridOptions | 'eval' | 'metrics' | 'validateMetrics'> {
+  readonly eval?: string;
+  readonly metric?: GridScoreOptions['metrics'];
+  readonly validateMetric?: GridScoreOptions['metrics'];
+}
+
+const NAMES = [
+  ...(['eval', 'scores', 'metric', 'goal', 'metricFile', 'metricRegex', 'timeout', 'evalSetup', 'evalCancel', 'evalServer'] as const),
+  ...(['gpus', 'parallel', 'work', 'dir', 'validate', 'validateMetric'] as const),
+] as const satisfies readonly (keyof ScoringFlags)[];
+
+/** Options beside a grid file, as the command line has them. */
+export const BESIDE_GRIDS: readonly string[] = NAMES.map((name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`));
+
+/** A grid as it is made, and how it is scored; null where it is not. */
+export interface SplitFlags<T> {
+  readonly making: Omit<T, (typeof NAMES)[number]>;
+  readonly scoring: Pick<GridScoreOptions, 'eval' | 'scores' | 'dir'> | null;
+}
+
+/**
+ * The options that are about scores apart from the others.
+ * @throws MergeError E_USAGE for options about scores where nothing scores
+ */
+export function splitScoring<T extends ScoringFlags>(flags: T & { readonly keep?: boolean }): SplitFlags<T> {
+  const making = omit(flags, [...NAMES]) as SplitFlags<T>['making'];
+  if (flags.eval !== undefined || flags.scores !== undefined) {
+    const { metric, validateMetric, ...own } = pick<ScoringFlags, (typeof NAMES)[number]>(flags, NAMES);
+    const scoring = {
+      ...own,
+      ...(metric !== undefined && { metrics: metric }),
+      ...(validateMetric !== undefined && { validateMetrics: validateMetric }),
+      ...(flags.keep === true && { keep: true }),
+    };
+    return { making: omit(making as { keep?: boolean }, ['keep']) as SplitFlags<T>['making'], scoring };
+  }
+  const others = { goal: '--goal', work: '--work', dir: '--dir', validate: '--validate', validateMetric: '--validate-metric' };
+  requireNoEvaluation({ ...(flags as object), keep: flags.keep || undefined }, { ...others, keep: '--keep' });
+  return { making, scoring: null };
+}
+
+/**
+ * `merge grid … --eval COMMAND --submit`: the script of a job array that has each model of a grid scored.
+ * @throws MergeError E_USAGE where no command scores
+ */
+export async function printArray({ terminal }: Context, options: GridOptions, scoring: SplitFlags<object>['scoring']): Promise<void> {
+  const { eval: command, ...others } = scoring ?? {};
+  if (typeof command !== 'string') {
+    throw new MergeError('E_USAGE', '--submit prints the job array of an evaluator, and none is given', {
+      help: `Name a command that scores a model, as --eval 'lm_eval … --output_path "scores/$MERGE_NAME"'.`,
+    });
+  }
+  const [other] = Object.keys(others);
+  if (other !== undefined) {
+    throw new MergeError('E_USAGE', `${optionName(other)} is of a scoring, and --submit only prints what another one begins with`, {
+      help: 'Leave it out here, and give it with --scores when the results are there.',
+    });
+  }
+  const models = await gridModels(options);
+  const folder = process.cwd();
+  const name = `${basename(resolve(options.output))}-scores`;
+  terminal.out.write(
+    thenScript({
+      ...{ name, partition: undefined, account: undefined, more: [], folder, command },
+      log: join(folder.replaceAll('%', '%%'), `${name.replace(/[^\w.-]/g, '_')}-%A_%a.log`),
+      outputs: models.map(({ path }) => resolve(path)),
+      names: models.map(({ name }) => name),
+    }),
+  );
+  terminal.err.write(`${models.length} models; when their results are there: --scores with the folder that they lie in\n`);
+}
+
+/** `merge grid … --eval` and `--scores`. */
+export async function runScores(
+  context: Context,
+  options: GridScoreOptions,
+  flags: { readonly json?: boolean; readonly quiet?: boolean; readonly resume?: boolean | undefined; readonly progress?: unknown },
+): Promise<number> {
+  if (flags.progress !== undefined) {
+    throw new MergeError('E_USAGE', `${optionName('progress')} is of a grid that is made and not scored`, {
+      help: 'Leave it out: each trial is told of in a line on stderr.',
+    });
+  }
+  const { dir } = resolveScores(options).options;
+  const { json, quiet, resume } = flags;
+  return reportStudy(
+    context,
+    { ...(json !== undefined && { json }), ...(quiet !== undefined && { quiet }), resume },
+    dir,
+    (run) => scoreGrid(options, run),
+    (document, folder) => {
+      const places = [
+        `report   ${printable(join(folder, REPORT_PAGE))}`,
+        ...(options.eval === undefined ? [] : [`trials   ${printable(join(folder, 'trials.jsonl'))}`]),
+      ];
+      return `${gridScoresText(document, context.terminal.out.colors)}\n${places.join('\n')}\n`;
+    },
+  );
+}

@@ -1,0 +1,38 @@
+import { MergeError } from '../../base/errors.ts';
+import { gridOf } from '../../merge/grid/options.ts';
+import { surveyGrid } from '../../merge/grid/survey.ts';
+import type { GridOptions } from '../../merge/grid/types.ts';
+import { plural } from '../../render/format.ts';
+import { askedArms } from './arms.ts';
+
+/** A model that is to be scored, and the name that its result goes by: see `scores` of `scoreGrid`. */
+export interface GridModel {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** Names that a message shows. */
+const SHOWN = 5;
+
+/**
+ * What another pipeline has to score of a grid that was made: each checkpoint that windows end at, newest first, and
+ * every output. Plain means are among them where they are outputs.
+ * @throws MergeError E_NOT_FOUND where outputs are not there; for the grid as {@link surveyGrid} does
+ */
+export async function gridModels(options: GridOptions, { signal }: { readonly signal?: AbortSignal } = {}): Promise<readonly GridModel[]> {
+  const grid = gridOf('gridModels', options);
+  const survey = await surveyGrid({ grid, options, asked: { outputs: [] }, signal });
+  const missing = survey.arms.flatMap(({ name, state }) => (state === 'there' ? [] : [name]));
+  if (missing.length > 0) {
+    const names = `${missing.slice(0, SHOWN).join(', ')}${missing.length > SHOWN ? ` and ${plural(missing.length - SHOWN, 'other')}` : ''}`;
+    throw new MergeError('E_NOT_FOUND', `${options.output}: there is no ${names}`, {
+      details: { file: options.output },
+      help: 'Make the grid first, with the same command without --submit and what is about scores.',
+    });
+  }
+  const arms = await askedArms(grid, survey, []);
+  return arms.flatMap(({ kind, is, members, path }): GridModel[] => {
+    const place = kind === 'newest' ? members[0]!.checkpoint?.path : path;
+    return kind === 'mean' || place == null ? [] : [{ name: is[0]!.name, path: place }];
+  });
+}

@@ -1,0 +1,61 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/checkpoints.ts';
+import { runCli } from '../support/run-cli.ts';
+import { SCORE_WEIGHTS, weightedRun } from '../support/weighted-run.ts';
+
+const temporary = temporaryFolder();
+afterAll(temporary.remove);
+const cwd = temporary.path;
+weightedRun(join(cwd, 'run'), 6);
+const axes = ['--windows', '300steps', '--method', 'wma', '--controls', 'reverse', '--endpoints', '400,newest'];
+const scoring = ['--eval', `${SCORE_WEIGHTS} 0.2,0.3,0.5`, '--goal', 'maximize'];
+const words = ['grid', 'run', ...axes, '-o', 'made', ...scoring];
+
+describe('merge grid --eval', () => {
+  it('prints scores by window, shape and endpoint with both conclusions, and remakes its page from trials', async () => {
+    const { code, stdout, stderr } = await runCli(words, { cwd });
+    expect([code, stderr]).toEqual([0, expect.stringContaining('evaluating trial 0 (1 of 8)')]);
+    // 1 - |w - (0.2, 0.3, 0.5)|² of wma (1/6, 2/6, 3/6), in reverse, the newest and the mean.
+    expect(stdout).toMatch(/step 600 +300steps +wma +0\.99777\d* +\+0\.378 +\+0\.0444 +0\.620000 +0\.95333\d*/);
+    expect(stdout).toMatch(/wma, reverse \(control\) +0\.7\d+/);
+    expect(stdout).toContain('Not judged: step600-w300steps-wma scored best');
+    expect(stdout).toContain('Recipes are not judged');
+    expect(existsSync(join(cwd, 'made'))).toBe(false);
+    const page = readFileSync(join(cwd, 'made.scores', 'report.html'), 'utf8');
+    expect(page).toContain('Is this recipe better?');
+    const report = await runCli(['report', 'made.scores'], { cwd });
+    expect(report.stdout).toContain('step600-w300steps-wma scored best');
+    expect(readFileSync(join(cwd, 'made.scores', 'report.html'), 'utf8')).toContain('Is this output better?');
+  });
+
+  it('goes on with --resume, keeps with --keep, and takes a folder of scores instead', async () => {
+    const again = await runCli([...words, '--resume', '--keep', '--json'], { cwd });
+    expect([again.code, again.stderr.includes('evaluating')]).toEqual([0, false]);
+    const document = JSON.parse(again.stdout);
+    expect(readdirSync(join(cwd, 'made')).sort()).toEqual(document.outputs.map(({ name }: { name: string }) => name).sort());
+    mkdirSync(join(cwd, 'scores'));
+    for (const { name, score } of [...document.outputs, ...document.references])
+      writeFileSync(join(cwd, 'scores', `${name}.json`), JSON.stringify({ score }));
+    const given = await runCli(['grid', 'run', ...axes, '-o', 'other', '--scores', 'scores', '--goal', 'maximize'], { cwd });
+    expect([given.code, given.stdout]).toEqual([0, expect.stringContaining('step600-w300steps-wma scored best')]);
+    expect(given.stdout).not.toContain('trials  ');
+    expect(existsSync(join(cwd, 'other.scores', 'report.html'))).toBe(true);
+  });
+
+  it('prints the job array that has another pipeline score it, whose results --scores takes', async () => {
+    const command = `mkdir -p results; ${SCORE_WEIGHTS.replace('{model}', '"$MERGE_MODEL"')} 0.2,0.3,0.5 > "results/$MERGE_NAME.json"`;
+    const submitted = await runCli(['grid', 'run', ...axes, '-o', 'made', '--eval', command, '--submit'], { cwd });
+    expect([submitted.code, submitted.stderr]).toEqual([0, expect.stringContaining('6 models')]);
+    expect(submitted.stdout).toContain('#SBATCH --array=0-5');
+    for (let task = 0; task < 6; task++)
+      execFileSync('bash', ['-c', submitted.stdout], { cwd, env: { ...process.env, SLURM_ARRAY_TASK_ID: String(task) } });
+    const words = ['grid', 'run', ...axes, '-o', 'made', '--scores', 'results', '--dir', 'given', '--goal', 'maximize', '--json'];
+    const { code, stdout } = await runCli(words, { cwd });
+    const whole = JSON.parse(readFileSync(join(cwd, 'made.scores', 'result.json'), 'utf8'));
+    const scores = ({ outputs }: typeof whole) => outputs.map(({ name, score }: { name: string; score: number }) => [name, score]);
+    expect([code, scores(JSON.parse(stdout))]).toEqual([0, scores(whole)]);
+  });
+});

@@ -1,0 +1,111 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ErrorCode } from '../../src/base/errors.ts';
+import type { HostileCase, HostileSetup } from './hostile-case.ts';
+import { runCli } from './run-cli.ts';
+import { SCORE_WEIGHTS, weightedRun } from './weighted-run.ts';
+
+type Setup = (folder: string) => HostileSetup | Promise<HostileSetup>;
+
+const GRID = ['grid', 'run', '--windows', '200steps', '--method', 'wma', '-o', 'grid'];
+const EVAL = ['--eval', `${SCORE_WEIGHTS} 0.5,0.5`, '--goal', 'maximize'];
+
+/** Options beside a grid of one output, over four saves. */
+const line =
+  (args: readonly string[], says: string, leaves?: string): Setup =>
+  (folder) => {
+    weightedRun(join(folder, 'run'), 4);
+    return { args: [...GRID, ...args], says, ...(leaves !== undefined && { leaves }) };
+  };
+
+/** A folder of results, by name of the file. */
+const given =
+  (files: Readonly<Record<string, string>>, args: readonly string[], says: string): Setup =>
+  (folder) => {
+    weightedRun(join(folder, 'run'), 4);
+    mkdirSync(join(folder, 'scores'));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'scores', name), text);
+    return { args: [...GRID, '--scores', 'scores', ...args], says };
+  };
+
+/** After a study in the folder of scores. */
+const after =
+  (first: readonly string[], args: readonly string[], says: string): Setup =>
+  async (folder) => {
+    weightedRun(join(folder, 'run'), 4);
+    const { code, stderr } = await runCli(first, { cwd: folder });
+    if (code !== 0) throw new Error(stderr);
+    rmSync(join(folder, 'grid.scores', '.lock'), { recursive: true });
+    return { args: [...GRID, ...args], says, leaves: 'grid.scores/.lock' };
+  };
+
+const ALL = { 'step400-w200steps-wma.json': '0.6', 'step400.json': '0.5', 'step400-w200steps-sma.json': '0.55' };
+
+const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, make: Setup])[] = [
+  ['E_OPTION', 2, '--eval and --scores', line([...EVAL, '--scores', 'scores'], 'leave out one of them')],
+  ['E_OPTION', 2, '--scores with --keep', given(ALL, ['--keep'], '--keep is about an evaluator')],
+  ['E_OPTION', 2, '--scores with --validate', given(ALL, ['--validate', 'true'], '--validate is about an evaluator')],
+  ['E_OPTION', 2, '--validate-metric without --validate', line([...EVAL, '--validate-metric', 'x'], '--validate-metric')],
+  ['E_OPTION', 2, '--for with --eval', line([...EVAL, '--for', 'resume'], '--for decides what a trainer goes on from')],
+  ['E_USAGE', 2, '--metric without --eval', line(['--metric', 'x/acc'], '--metric is about an evaluator')],
+  ['E_USAGE', 2, '--keep without --eval', line(['--keep'], '--keep is about an evaluator')],
+  ['E_USAGE', 2, '--dir without --eval', line(['--dir', 'x'], '--dir is about an evaluator')],
+  ['E_USAGE', 2, '--progress with --eval', line([...EVAL, '--progress', 'json'], '--progress')],
+  ['E_USAGE', 2, '--submit without --eval', line(['--submit'], '--submit')],
+  ['E_USAGE', 2, '--submit with --dir', line([...EVAL.slice(0, 2), '--submit', '--dir', 'x'], '--dir is of a scoring')],
+  ['E_NOT_FOUND', 3, '--submit before anything is made', line([...EVAL.slice(0, 2), '--submit'], 'there is no step400-w200steps-wma')],
+  ['E_OPTION', 2, '--gpus that are too few', line([...EVAL, '--parallel', '2', '--gpus', '0'], '--gpus')],
+  [
+    'E_EVALUATOR',
+    1,
+    '--eval that fails',
+    line(['--eval', 'false {model}', '--goal', 'maximize'], 'the first evaluation failed', 'grid.scores'),
+  ],
+  ['E_GOAL', 2, '--eval without a goal', line(['--eval', `${SCORE_WEIGHTS} 0.5,0.5`], '--goal', 'grid.scores')],
+  ['E_OUTPUT_OVERLAPS_INPUT', 2, '--dir inside a checkpoint', line([...EVAL, '--dir', 'run/checkpoint-400/x'], 'lies in the checkpoint')],
+  ['E_OUTPUT_EXISTS', 4, 'scores that are there', after([...GRID, ...EVAL], EVAL, 'holds a grid with 3 scored trials')],
+  ['E_OUTPUT_EXISTS', 4, '--scores into a study', after([...GRID, ...EVAL], ['--scores', 'x', '--goal', 'maximize'], 'holds trials')],
+  [
+    'E_SEARCH_STATE',
+    2,
+    'another evaluator than before',
+    after([...GRID, ...EVAL], ['--eval', `${SCORE_WEIGHTS} 0.1,0.9`, '--goal', 'maximize', '--resume'], 'evaluator'),
+  ],
+  [
+    'E_SEARCH_STATE',
+    2,
+    'a study of another kind in the folder',
+    after(['forecast', 'run', '--window', '2', '--dir', 'grid.scores', ...EVAL], [...EVAL, '--resume'], 'kind: forecast then, grid now'),
+  ],
+  ['E_NOT_FOUND', 3, '--scores that is not there', line(['--scores', 'nowhere', '--goal', 'maximize'], 'nowhere')],
+  [
+    'E_SCORES',
+    3,
+    '--scores without an output',
+    given({ 'step400.json': '0.5' }, ['--goal', 'maximize'], 'no result of step400-w200steps-wma'),
+  ],
+  [
+    'E_SCORES',
+    3,
+    '--scores without anything to compare with',
+    given({ 'step400-w200steps-wma.json': '0.6' }, ['--goal', 'maximize'], 'neither the newest checkpoint alone (step400)'),
+  ],
+  ['E_SCORES', 3, '--scores of no result', given({ ...ALL, 'step400.json': '{"a": []}' }, ['--goal', 'maximize'], 'step400.json')],
+  ['E_EVALUATOR', 1, '--scores of NaN', given({ ...ALL, 'step400.json': '{"score": NaN}' }, ['--goal', 'maximize'], 'NaN')],
+  [
+    'E_METRIC',
+    2,
+    '--scores with a metric that is none',
+    given({ ...ALL, 'step400.json': '{"metrics": {"acc": 1}}' }, ['--goal', 'maximize', '--metric', 'f1'], 'f1'),
+  ],
+  ['E_GOAL', 2, '--scores without a goal', given(ALL, [], '--goal')],
+];
+
+/** What bad requests for the scores of a grid get. */
+export const HOSTILE_GRID_SCORES: readonly HostileCase[] = CASES.map(([code, exit, place, make]) => ({
+  code,
+  exit,
+  place: `grid scores: ${place}`,
+  what: place,
+  make,
+}));
