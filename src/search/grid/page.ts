@@ -106,7 +106,11 @@ function alongRun(document: GridScores) {
   const ofReference = (window: string | null) =>
     references.filter((one) => one.window === window).map((one) => ({ ...one, x: one.endpoint }));
   const windows = [...new Set(references.flatMap(({ window }) => (window === null ? [] : [window])))];
-  const others = [...new Set(outputs.flatMap(({ recipe, control }) => (control || recipe === chosen ? [] : [recipe])))];
+  // A plain mean that is an output as well has its line.
+  const drawn = new Set(references.map(({ trial }) => trial));
+  const others = [
+    ...new Set(outputs.flatMap(({ recipe, control, trial }) => (control || recipe === chosen || drawn.has(trial) ? [] : [recipe]))),
+  ];
   const series: Series[] = [
     ...(chosen === undefined ? [] : [{ label: chosen, points: pointsOf(ofRecipe(chosen)) }]),
     { label: 'newest', points: pointsOf(ofReference(null)) },
