@@ -210,7 +210,7 @@ describe('a launcher that', () => {
 
   it('starts ranks that are all killed has the word to go on, and so it does', async () => {
     const { recipe, folder, out } = rankedRun();
-    const killing = `"$@" > ${folder}/said & p=$!; until grep -q begun ${folder}/said; do sleep 0.05; done; kill -9 $p; cat ${folder}/said; exit 137`;
+    const killing = `"$@" > ${folder}/said & p=$!; until grep -qs begun ${folder}/said; do sleep 0.05; done; kill -9 $p; cat ${folder}/said; exit 137`;
     const { error, path } = await launched(recipe, killing, { maxRead: 100_000 });
     expect(error).toMatchObject({
       code: 'E_TEMPORARY',
