@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { errnoOf } from '../../base/disk/errno.ts';
 import { otherUser } from '../../base/disk/folder-lock.ts';
 import { beat, HEARTBEAT, HEARTBEAT_MS } from '../../base/disk/heartbeat.ts';
@@ -69,16 +70,28 @@ function goneError(path: string): MergeError {
   return new MergeError('E_TEMPORARY', `${path} was removed while it was being opened`, { details: { file: path } });
 }
 
+/** Tries of removing a partial that others write a last word into, and milliseconds between. */
+const REMOVALS = 5;
+const PAUSE_MS = 50;
+
 /**
  * Removes a partial of ranks, and the folders above it that were made for it where `all` is to go. Others may
- * be removing it as well.
+ * be removing it as well, or write a last word there: a sign of life that was on its way, their end.
  */
 export async function removeShared(system: System, { destination, folder }: SharedFolder, all: boolean): Promise<void> {
   const notes = await system.fs.readdir(folder.here).catch((): string[] => []);
   const made = Math.max(0, ...notes.map((name) => Number(MADE.exec(name)?.[1] ?? 0)));
-  await removePartial(system, folder).catch((error: unknown) => {
-    if (!['ENOENT', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) throw error;
-  });
+  for (let attempt = 1; attempt <= REMOVALS; attempt++) {
+    try {
+      await removePartial(system, folder);
+      break;
+    } catch (error) {
+      if (!['ENOENT', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) throw error;
+      const isGone = (await system.fs.lstat(folder.path).catch(() => null)) === null;
+      if (isGone) break;
+      if (attempt < REMOVALS) await wait(PAUSE_MS);
+    }
+  }
   if (!all) return;
   const folders: string[] = [];
   let parent = destination.parent;

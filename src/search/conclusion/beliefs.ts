@@ -86,7 +86,8 @@ export function spaceBeliefs(recipes: readonly RecipeScores[], axes: readonly Ax
  * ({@link armBeliefs}) without axes, of differences from the first recipe, whose own score has no part in what is
  * believed of them. Repeats add their noise to that of the items.
  *
- * @returns null where items are not the same, tell nothing apart, or there is a single recipe
+ * @returns null where items are not the same, tell nothing apart, or are so large that sums of their squares
+ *   are no numbers; or there is a single recipe
  */
 function itemBeliefs(recipes: readonly RecipeScores[], repeats: RepeatSpread | null): Beliefs | null {
   const [base, ...others] = recipes;
@@ -104,6 +105,7 @@ function itemBeliefs(recipes: readonly RecipeScores[], repeats: RepeatSpread | n
   const observed = Float64Array.from(others, ({ values }) => meanValue(values) - meanValue(base.values));
   const places = others.map(() => []);
   const differences = armBeliefs(covariance, places, []).moments(observed);
+  if (![...differences.mean, ...differences.covariance].every(Number.isFinite)) return null;
   // Of all recipes, the first at 0.
   const count = recipes.length;
   const mean = Float64Array.from({ length: count }, (_, i) => (i === 0 ? 0 : differences.mean[i - 1]!));
@@ -140,7 +142,8 @@ function itemBeliefs(recipes: readonly RecipeScores[], repeats: RepeatSpread | n
  * what the evaluator states of each score. Of recipes on the same items, drawn once for all, {@link itemBeliefs}
  * knows more.
  *
- * @returns null where nothing is known of the noise, or there is a single recipe
+ * @returns null where nothing is known of the noise, there is a single recipe, or squares of the scores are no
+ *   numbers
  */
 export function spreadBeliefs(recipes: readonly RecipeScores[], noise: NoiseKind, repeats: RepeatSpread | null): Beliefs | null {
   const byItem = noise === 'shared' ? itemBeliefs(recipes, repeats) : null;
@@ -162,6 +165,7 @@ export function spreadBeliefs(recipes: readonly RecipeScores[], noise: NoiseKind
     const kept = spread + variance === 0 ? 1 : spread / (spread + variance);
     return { mean: centre + kept * (mean - centre), variance: kept * variance };
   });
+  if (!pulled.every(({ mean, variance }) => Number.isFinite(mean + variance))) return null;
   return {
     joints: (indices) => [
       {

@@ -58,4 +58,19 @@ describe('removing a tree', () => {
     expect(most).toBeLessThan(40);
     expect(descriptorsIn(folder)).toBe(0);
   });
+
+  it.each([1, 2, 3])('that another process removes meanwhile is gone, wherever this one is: folder %i', async (nth) => {
+    for (const name of ['a', 'c/d']) mkdirSync(join(folder, 'tree', name), { recursive: true });
+    let count = 0;
+    const raced = {
+      ...fs,
+      readdir: (path: string) => {
+        if (++count === nth) rmSync(join(folder, 'tree'), { recursive: true });
+        return fs.readdir(path);
+      },
+    } as typeof fs;
+    await removeTree({ fs: raced }, join(folder, 'tree'));
+    expect(count).toBeGreaterThanOrEqual(nth);
+    expect(readdirSync(folder)).toEqual([]);
+  });
 });

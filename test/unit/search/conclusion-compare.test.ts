@@ -144,6 +144,12 @@ describe('compare', () => {
 });
 
 describe('spreadBeliefs', () => {
+  it('says nothing, and does not break, where squares of the scores are no numbers', () => {
+    const recipes = recipesFrom([1, 3e300, -2e300].map((high, id) => ({ id, score: high / 4, scores: [0, 1, 2, high] })));
+    const beliefs = spreadBeliefs(recipes, 'shared', null);
+    if (beliefs !== null) expect(() => compare(beliefs, recipes, 0, [1, 2], options)).not.toThrow();
+  });
+
   it('pulls recipes to their mean by the share of noise: scores 0, 3, 6 with a variance of 4 have a spread of 9 − 4', () => {
     const recipes = recipesFrom([
       { id: 0, score: 0 },
