@@ -156,7 +156,7 @@ async function* byRanks(work: AskedGrid, rank: Rank | null): AsyncGenerator<Grid
   for (let last = ''; ; survey = await look()) {
     const [next] = await missingBatches(work, survey);
     if (next === undefined) break;
-    const missing = survey.arms.flatMap(({ name, state }) => (state === 'missing' ? [name] : [])).join();
+    const missing = missingIn(survey);
     if (missing === last) throw new MergeError('E_INTERNAL', `${missing}: made, and not there as they would be made`);
     last = missing;
     const resolve = async (): Promise<PlanRequest> => {
@@ -164,7 +164,12 @@ async function* byRanks(work: AskedGrid, rank: Rank | null): AsyncGenerator<Grid
       const [batch = next] = await missingBatches(work, now);
       return armsRequest(grid, now.run, batch, options.output, signal);
     };
-    made.add(yield* asMerge(plannedEvents(plannerOf(work, resolve, null), [], { ...options, signal }, rank)), null);
+    try {
+      made.add(yield* asMerge(plannedEvents(plannerOf(work, resolve, null), [], { ...options, signal }, rank)), null);
+    } catch (error) {
+      // Where another rank made it between the look and the plan of this one, the next look tells.
+      if (!(error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS') || missingIn(await look()) === missing) throw error;
+    }
   }
   const { schema, peakMemoryBytes, freeBytesNeeded, freeBytesAvailable, ...rest } = ranksPlan(grid.run, survey);
   const outputs = rest.outputs.map(({ skipped, ...output }): GridOutput => {
@@ -174,6 +179,10 @@ async function* byRanks(work: AskedGrid, rank: Rank | null): AsyncGenerator<Grid
   const result = made.result({ ...rest, outputs });
   yield { type: 'done', result };
   return result;
+}
+
+function missingIn({ arms }: Survey): string {
+  return arms.flatMap(({ name, state }) => (state === 'missing' ? [name] : [])).join();
 }
 
 /** What ranks know of a grid before they make it. */
