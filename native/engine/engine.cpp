@@ -226,14 +226,18 @@ void Engine::release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& 
       }
       const Piece* const next = std::find_if(piece, past, in_boxes);
       RangeWalk ranges(job, piece, next, n, RangeWalk::Gaps::loose);
-      for (Range range; ranges.next(&range);) job.files[range.file]->release(range.offset, range.size, window, window, options_.drop_cache);
+      for (Range range; ranges.next(&range);) {
+        // What other threads have in work lies no further.
+        const std::uint64_t reach = std::max(window, range.size * shape_.threads);
+        job.files[range.file]->release(range.offset, range.size, window, reach, options_.drop_cache);
+      }
       piece = next;
     }
   }
 }
 
-// Boxes lie in many places of a file at once: what lies between two of them is not taken for used. Ranges of few pages wait for the end of the segment, when they
-// have grown together.
+// Boxes lie in many places of a file at once: what lies between two of them is not taken for used. Ranges of
+// few pages wait for the end of the segment, when they have grown together.
 void Engine::release_boxes(const Job& job, const Piece& piece, std::size_t n) const {
   constexpr std::uint64_t kFewPages = std::uint64_t{16} << 10;
   const std::uint64_t window = used_window(job.inputs, job.files.size());

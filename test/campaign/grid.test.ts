@@ -1,47 +1,21 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { average } from '../../src/merge/average.ts';
 import { grid, gridEvents, gridRecipe, planGrid } from '../../src/merge/grid/grid.ts';
 import type { GridOptions } from '../../src/merge/grid/types.ts';
 import { runRecipe } from '../../src/merge/run.ts';
-import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
+import { gridRun } from '../support/grid-run.ts';
 import { published } from '../support/multi-output.ts';
 
-const TENSORS: FixtureTensor[] = [
-  { name: 'model.embed_tokens.weight', dtype: 'BF16', shape: [64, 32] },
-  { name: 'model.layers.0.mlp.up_proj.weight', dtype: 'BF16', shape: [128, 32] },
-  { name: 'model.norm.weight', dtype: 'F32', shape: [32] },
-];
-
-let folder: ReturnType<typeof temporaryFolder>;
+let run: ReturnType<typeof gridRun>;
 beforeEach(() => {
-  folder = temporaryFolder();
+  run = gridRun();
 });
-afterEach(() => folder.remove());
-const at = (...parts: string[]) => join(folder.path, ...parts);
-
-/** Saves i to j, 1,000 steps of 25M tokens apart: 25B tokens each. */
-function save(first: number, last: number): void {
-  for (let i = first; i <= last; i++) {
-    const state = JSON.stringify({ global_step: i * 1000, num_input_tokens_seen: i * 25e9, log_history: [] });
-    writeCheckpoint(at('run', `checkpoint-${i * 1000}`), [TENSORS.slice(0, 1), TENSORS.slice(1)], i, { 'trainer_state.json': state });
-  }
-}
-
-const options = (more: Partial<GridOptions> = {}): GridOptions => ({
-  run: at('run'),
-  windows: ['100B', '200B'],
-  decay: ['linear', 'minus-sqrt'],
-  strides: [1, 2],
-  controls: ['reverse', 'scramble-seeds:1-2'],
-  endpoints: 'every:200B',
-  output: at('grid'),
-  threads: 2,
-  ...more,
-});
-
-const names = (path = at('grid')) => readdirSync(path).sort();
+afterEach(() => run.remove());
+const at = (...parts: string[]) => run.at(...parts);
+const save = (first: number, last: number, seed?: number) => run.save(first, last, seed);
+const options = (more: Partial<GridOptions> = {}) => run.options(more);
+const names = (path?: string) => run.names(path);
 /** Bytes that a merge of one checkpoint reads. */
 const oneRead = async () => (await average({ inputs: [at('run', 'checkpoint-1000')], output: at('one'), threads: 1 })).bytesRead;
 

@@ -1,47 +1,18 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { average } from '../../src/merge/average.ts';
 import { grid } from '../../src/merge/grid/grid.ts';
 import type { GridOptions } from '../../src/merge/grid/types.ts';
-import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
+import { gridRun } from '../support/grid-run.ts';
 
-const TENSORS: FixtureTensor[] = [
-  { name: 'model.embed_tokens.weight', dtype: 'BF16', shape: [64, 32] },
-  { name: 'model.layers.0.mlp.up_proj.weight', dtype: 'BF16', shape: [128, 32] },
-  { name: 'model.norm.weight', dtype: 'F32', shape: [32] },
-];
-
-let folder: ReturnType<typeof temporaryFolder>;
+let run: ReturnType<typeof gridRun>;
 beforeEach(() => {
-  folder = temporaryFolder();
+  run = gridRun();
 });
-afterEach(() => folder.remove());
-const at = (...parts: string[]) => join(folder.path, ...parts);
-
-/** Saves i to j, 1,000 steps of 25M tokens apart: 25B tokens each. */
-function save(first: number, last: number): void {
-  for (let i = first; i <= last; i++) {
-    const state = JSON.stringify({ global_step: i * 1000, num_input_tokens_seen: i * 25e9, log_history: [] });
-    writeCheckpoint(at('run', `checkpoint-${i * 1000}`), [TENSORS.slice(0, 1), TENSORS.slice(1)], i, { 'trainer_state.json': state });
-  }
-}
-
-const options = (more: Partial<GridOptions> = {}): GridOptions => ({
-  run: at('run'),
-  windows: ['100B', '200B'],
-  decay: ['linear', 'minus-sqrt'],
-  strides: [1, 2],
-  controls: ['reverse', 'scramble-seeds:1-2'],
-  endpoints: 'every:200B',
-  output: at('grid'),
-  threads: 2,
-  ...more,
-});
-
-const names = (path = at('grid')) => readdirSync(path).sort();
-/** Bytes that a merge of one checkpoint reads. */
-const _oneRead = async () => (await average({ inputs: [at('run', 'checkpoint-1000')], output: at('one'), threads: 1 })).bytesRead;
+afterEach(() => run.remove());
+const at = (...parts: string[]) => run.at(...parts);
+const save = (first: number, last: number, seed?: number) => run.save(first, last, seed);
+const options = (more: Partial<GridOptions> = {}) => run.options(more);
+const names = (path?: string) => run.names(path);
 
 describe('a grid', () => {
   it('makes anew what lost a file, and what was made of other checkpoints is in the way', async () => {
@@ -61,9 +32,7 @@ describe('a grid', () => {
     expect(readFileSync(at('grid', linear!, 'merge_provenance.json'), 'utf8')).toBe(before);
 
     // The same step of another training: neither is what the grid would make.
-    writeCheckpoint(at('run', 'checkpoint-7000'), [TENSORS.slice(0, 1), TENSORS.slice(1)], 777, {
-      'trainer_state.json': JSON.stringify({ global_step: 7000, num_input_tokens_seen: 7 * 25e9, log_history: [] }),
-    });
+    save(7, 7, 770);
     await expect(grid(small)).rejects.toMatchObject({
       code: 'E_OUTPUT_EXISTS',
       details: { conflicts: [{ message: expect.stringContaining(linear!) }, { message: expect.stringContaining(root!) }] },
