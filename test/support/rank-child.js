@@ -122,5 +122,6 @@ try {
   process.stdout.write(JSON.stringify({ ...result, ...(failed && { failed }), said, met: calls }));
 } catch (error) {
   const { code = 'ABORTED', message, help, exitCode: exit = 143, details } = error;
-  process.stdout.write(JSON.stringify({ code, message, help, exit, details, said, met: calls }));
+  const stack = exit === 143 ? error.stack : undefined;
+  process.stdout.write(JSON.stringify({ code, message, help, exit, details, said, met: calls, stack }));
 }

@@ -3,6 +3,7 @@ import { signOf } from '../../base/board/board.ts';
 import { ClaimedTasks } from '../../base/board/claimed-tasks.ts';
 import { FolderBoard } from '../../base/board/folder-board.ts';
 import { Backoff, Presence } from '../../base/board/presence.ts';
+import { isGoneError } from '../../base/disk/io-error.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { Rank } from '../../base/process/rank.ts';
@@ -36,7 +37,7 @@ export async function withRanks<T>(of: SharedVerification, work: (carryOut: Carr
     } catch (error) {
       // The last of the others took the board away while this one was coming.
       const isOwn = error instanceof MergeError && error.details.rank === undefined;
-      if (!isOwn || !(error.details.errno === 'ENOENT' || error.code === 'E_TEMPORARY') || tries === MOST_TRIES) throw error;
+      if (!isOwn || !(isGoneError(error) || error.code === 'E_TEMPORARY') || tries === MOST_TRIES) throw error;
       await backoff.pause(of.signal);
     }
   }

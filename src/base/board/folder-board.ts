@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { errnoOf } from '../disk/errno.ts';
 import type { HeldFolder } from '../disk/held-folder.ts';
-import { onOutput } from '../disk/io-error.ts';
+import { isGoneError, isRemoved, onOutput } from '../disk/io-error.ts';
 import { PRIVATE } from '../disk/make-folder.ts';
 import { newId } from '../disk/new-id.ts';
 import { openOwn, readOwn, writeNewFile } from '../disk/own-file.ts';
@@ -127,7 +127,7 @@ export class FolderBoard implements Board {
     } catch (error) {
       if (error instanceof MergeError || errnoOf(error) === 'EISDIR') return this.#holderOfFolder(path);
       // Somebody else put a link there.
-      if (['ENOENT', 'ELOOP', 'EMLINK'].includes(errnoOf(error) ?? '')) return null;
+      if (isGoneError(error) || ['ELOOP', 'EMLINK'].includes(errnoOf(error) ?? '')) return null;
       throw error;
     }
   }
@@ -156,7 +156,7 @@ export class FolderBoard implements Board {
       try {
         return (await readOwn(this.#system, this.#folder.at(name), { limit: MOST_BYTES })).toString();
       } catch (error) {
-        if (errnoOf(error) === 'ENOENT') return null;
+        if (isGoneError(error)) return null;
         throw error;
       }
     });
@@ -204,7 +204,7 @@ export class FolderBoard implements Board {
   async signs(): Promise<ReadonlyMap<string, { readonly text: string; readonly sign: Sign | null }>> {
     const names = await onOutput('read', this.path, () =>
       this.#system.fs.readdir(this.#folder.at(BEATS)).catch((error: unknown): string[] => {
-        if (errnoOf(error) === 'ENOENT') return [];
+        if (isGoneError(error)) return [];
         throw error;
       }),
     );
@@ -213,20 +213,15 @@ export class FolderBoard implements Board {
       readOwn(this.#system, this.#folder.at(BEATS, id), { limit: 2 * SIGN_BYTES }).then(
         String,
         // Whose sign cannot be read may be at work all the same; what no rank made is none.
-        (error: unknown) => (error instanceof MergeError || ['ENOENT', 'ELOOP'].includes(errnoOf(error) ?? '') ? null : ''),
+        (error: unknown) => (error instanceof MergeError || isGoneError(error) || errnoOf(error) === 'ELOOP' ? null : ''),
       ),
     );
     return new Map(ids.flatMap((id, i) => (texts[i] === null ? [] : [[id, { text: texts[i]!, sign: readSign(texts[i]!) }] as const])));
   }
 
   async gone(): Promise<boolean> {
-    const isMissing = (path: string): Promise<boolean> =>
-      this.#system.fs.lstat(path).then(
-        () => false,
-        (error: unknown) => errnoOf(error) === 'ENOENT',
-      );
-    if (await isMissing(this.#folder.at(CLAIMS))) return true;
-    return this.#beats > 0 && isMissing(this.#folder.at(BEATS, this.id));
+    if (await isRemoved(this.#system, this.#folder.at(CLAIMS))) return true;
+    return this.#beats > 0 && isRemoved(this.#system, this.#folder.at(BEATS, this.id));
   }
 }
 

@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from './errno.ts';
 import type { FreshFile } from './fresh-file.ts';
+import { isGoneError } from './io-error.ts';
 import type { System } from './system.ts';
 
 /** Links of the kernel's that lead to what a descriptor was opened on, whatever has its name by now. */
@@ -120,7 +121,7 @@ export async function holdOwn(system: Pick<System, 'fs'>, path: string, fresh: F
     folder = await HeldFolder.open(system, path);
   } catch (error) {
     const errno = errnoOf(error) ?? '';
-    if (errno === 'ENOENT') return null;
+    if (isGoneError(error)) return null;
     if (NOT_OURS.has(errno)) return 'foreign';
     throw error;
   }
@@ -128,6 +129,7 @@ export async function holdOwn(system: Pick<System, 'fs'>, path: string, fresh: F
     if (await folder.isOwn(fresh)) return folder;
   } catch (error) {
     await folder.close();
+    if (isGoneError(error)) return null;
     throw error;
   }
   await folder.close();

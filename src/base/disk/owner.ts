@@ -50,6 +50,11 @@ export function ownerGeneration(name: string): number | null {
   return match === null ? null : Number(match[1] ?? 0);
 }
 
+/** Whether a file of this name is a record that was being written when its process ended, or is now. */
+export function isDraft(name: string): boolean {
+  return /^draft-[0-9a-f]{12}$/.test(name);
+}
+
 /**
  * The present owner of a partial; null where none can be made out. Where none has claimed it yet, the one
  * whose draft lies there, with generation -1: a process may end between the two.

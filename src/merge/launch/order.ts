@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { errnoOf } from '../../base/disk/errno.ts';
-import { onOutput } from '../../base/disk/io-error.ts';
+import { isRemoved, onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { readOwn, writeNewFile } from '../../base/disk/own-file.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
@@ -75,13 +74,7 @@ export async function removeOrder({ path }: WrittenOrder): Promise<void> {
 
 /** Whether an order is still there. What cannot be told counts as yes. */
 export async function isWanted(path: string): Promise<boolean> {
-  try {
-    // A fresh open, which every file system looks up anew.
-    await (await SYSTEM.fs.open(path, 'r')).close();
-    return true;
-  } catch (error) {
-    return !['ENOENT', 'ESTALE'].includes(errnoOf(error) ?? '');
-  }
+  return !(await isRemoved(SYSTEM, path));
 }
 
 /**

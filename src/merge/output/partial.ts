@@ -4,9 +4,9 @@ import { BOARD_PARTS } from '../../base/board/folder-board.ts';
 import { type FreshFile, freshFileIn } from '../../base/disk/fresh-file.ts';
 import { heartbeatStopped } from '../../base/disk/heartbeat.ts';
 import { type HeldFolder, holdOwn } from '../../base/disk/held-folder.ts';
-import { onOutput } from '../../base/disk/io-error.ts';
+import { isGoneError, onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/new-id.ts';
-import { claim, type OwnerRecord, ownerGeneration, readOwner } from '../../base/disk/owner.ts';
+import { claim, isDraft, type OwnerRecord, ownerGeneration, readOwner } from '../../base/disk/owner.ts';
 import { currentProcess, type ProcessIdentity, processState } from '../../base/disk/process-identity.ts';
 import { removeContent, removeTree } from '../../base/disk/remove-tree.ts';
 import { type PublishHooks, SYSTEM, type System, systemOf } from '../../base/disk/system.ts';
@@ -168,7 +168,11 @@ async function lookAt(
     }
     if (folder === null) continue;
     try {
-      const partial = await examine(system, name, folder, self, fresh);
+      const partial = await onOutput('look at', path, () => examine(system, name, folder, self, fresh)).catch((error: unknown) => {
+        // Whoever has it removes it at this moment.
+        if (isGoneError(error)) return null;
+        throw error;
+      });
       if (partial !== null) partials.push({ path, id, ...partial });
     } finally {
       await folder.close();
@@ -191,11 +195,11 @@ async function examine(
   self: ProcessIdentity,
   fresh: FreshFile,
 ): Promise<Omit<Partial, 'path' | 'id'> | null> {
-  const record = await onOutput('look at', folder.path, () => readOwner(folder.here));
+  const record = await readOwner(folder.here);
   if (record !== null && name !== null && record.owner.name !== name) return null;
   // A process that ended before it could say who it is, or when it had removed all else. One that is just
   // beginning makes its folder again.
-  if (record === null && (await removeEmpty(system, folder.path))) return null;
+  if (record === null && (await removeBegun(system, folder))) return null;
   const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
   const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(system, folder, fresh)));
   const alien = (await system.fs.readdir(folder.here)).some((name) => !isPart(name));
@@ -205,11 +209,14 @@ async function examine(
   return { state, foreign, owner: null, node: await folder.node(), record, units: journal.units, journalBytes: journal.goodBytes };
 }
 
-async function removeEmpty(system: System, folder: string): Promise<boolean> {
-  return system.fs.rmdir(folder).then(
-    () => true,
-    () => false,
-  );
+/**
+ * Removes a folder that is empty, or holds nothing but drafts of a record of who has it. False where there is more.
+ */
+async function removeBegun(system: System, folder: HeldFolder): Promise<boolean> {
+  const names = await system.fs.readdir(folder.here);
+  if (!names.every(isDraft)) return false;
+  for (const name of names) await removeTree(system, folder.at(name));
+  return system.fs.rmdir(folder.path).then(() => true, isGoneError);
 }
 
 /** Bytes on disk that removing a stale partial would free. */

@@ -4,7 +4,7 @@ import { errnoOf } from '../../base/disk/errno.ts';
 import { otherUser } from '../../base/disk/folder-lock.ts';
 import { beat, HEARTBEAT, HEARTBEAT_MS } from '../../base/disk/heartbeat.ts';
 import { type HeldFolder, holdOwn } from '../../base/disk/held-folder.ts';
-import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
+import { isGoneError, isRemoved, onOutput, toMergeError } from '../../base/disk/io-error.ts';
 import { PRIVATE } from '../../base/disk/make-folder.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { writeNewFile } from '../../base/disk/own-file.ts';
@@ -86,9 +86,8 @@ export async function removeShared(system: System, { destination, folder }: Shar
       await removePartial(system, folder);
       break;
     } catch (error) {
-      if (!['ENOENT', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) throw error;
-      const isGone = (await system.fs.lstat(folder.path).catch(() => null)) === null;
-      if (isGone) break;
+      if (!isGoneError(error) && errnoOf(error) !== 'ENOTEMPTY') throw error;
+      if (await isRemoved(system, folder.path)) break;
       if (attempt < REMOVALS) await wait(PAUSE_MS);
     }
   }

@@ -1,6 +1,7 @@
 import { type Sign, signOf } from '../../base/board/board.ts';
 import { FolderBoard } from '../../base/board/folder-board.ts';
 import { Backoff, Dropped, Presence } from '../../base/board/presence.ts';
+import { isGoneError } from '../../base/disk/io-error.ts';
 import { type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import type { Rank } from '../../base/process/rank.ts';
@@ -162,9 +163,7 @@ class RanksMerge {
       await presence.begin();
       return yield* this.#together(work, request);
     } catch (error) {
-      const isGone =
-        error instanceof BoardGone ||
-        (error instanceof MergeError && error.details.errno === 'ENOENT' && (work === null || (await isGoneSoon(work.presence.board))));
+      const isGone = error instanceof BoardGone || (isGoneError(error) && (work === null || (await isGoneSoon(work.presence.board))));
       if (isGone && work !== null) work.isGone = true;
       const failure = this.#failed(error, work);
       const kept = work !== null && (await this.#leave(work)) === 'kept' && !isGone;
@@ -229,7 +228,7 @@ class RanksMerge {
         }
       } catch (error) {
         // Where another rank has all that is to be made, and publishes it, files go from where they were.
-        const isOver = error instanceof MergeError && error.details.errno === 'ENOENT' && (await units.isTaken());
+        const isOver = isGoneError(error) && (await units.isTaken());
         if (!(error instanceof Dropped || isOver)) throw error;
         await presence.again();
       } finally {

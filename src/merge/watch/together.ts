@@ -4,6 +4,7 @@ import { FolderBoard } from '../../base/board/folder-board.ts';
 import { Backoff, Dropped, Presence } from '../../base/board/presence.ts';
 import { isAtWork } from '../../base/board/sightings.ts';
 import type { FolderLock } from '../../base/disk/folder-lock.ts';
+import { isGoneError } from '../../base/disk/io-error.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { drain } from '../../base/event-stream.ts';
@@ -97,8 +98,7 @@ class LeftToOthers extends Error {}
 
 /** What becomes of a failure where the board is being removed. */
 function goneIf(error: unknown): never {
-  const isGone = error instanceof MergeError && (error.details.errno === 'ENOENT' || error.code === 'E_TEMPORARY');
-  throw isGone ? new BoardGone('', { cause: error }) : error;
+  throw isGoneError(error) || (error instanceof MergeError && error.code === 'E_TEMPORARY') ? new BoardGone('', { cause: error }) : error;
 }
 
 /** What whoever led leaves for the others. */

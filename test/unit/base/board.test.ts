@@ -198,3 +198,14 @@ it('says that it is there no more', async () => {
   rmSync(path, { recursive: true });
   expect(await board.gone()).toBe(true);
 });
+
+it.each(['ENOENT', 'ESTALE'])('asks the server whether it is there, not a cache of names: %s', async (code) => {
+  // What is removed elsewhere can still be looked up here; to open it fails.
+  let isThere = true;
+  const open: typeof fs.open = (file, ...how) => (isThere ? fs.open(file, ...how) : failing(code)());
+  const board = await join_({ ...SYSTEM, fs: { ...fs, open } });
+  expect(await board.gone()).toBe(false);
+  isThere = false;
+  expect(await board.gone()).toBe(true);
+  expect(await board.get('plan.json')).toBeNull();
+});

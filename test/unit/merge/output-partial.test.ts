@@ -138,6 +138,33 @@ describe('an unfinished merge', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  test("whose process ended while it wrote who it is, is nobody's", async () => {
+    const folder = temporaryFolder();
+    for (const text of ['', '{"id":']) {
+      const partial = join(folder, '.out.partial-0123456789ab');
+      mkdirSync(partial);
+      writeFileSync(join(partial, 'draft-0123456789ab'), text);
+      expect(await findPartials(join(folder, 'out'))).toEqual([]);
+      expect(readdirSync(folder)).toEqual([]);
+    }
+  });
+
+  test.each(['ENOENT', 'ESTALE'])('that is removed while it is looked at is none, as a network file system says it: %s', async (errno) => {
+    const output = join(temporaryFolder(), 'out');
+    await left(output, await currentProcess());
+    const gone = async () => Promise.reject(Object.assign(new Error(`${errno}: injected`), { errno: -1, code: errno, syscall: 'scandir' }));
+    expect(await findPartials(output, { ...hooks, fs: { ...quickFs, readdir: gone as typeof quickFs.readdir } })).toEqual([]);
+    const opening = interceptedFs(() => {});
+    const open: typeof quickFs.open = async (path, ...how) => {
+      const handle = await opening.open(path, ...how);
+      return String(path).includes('.partial-')
+        ? new Proxy(handle, { get: (of, key) => (key === 'stat' ? gone : Reflect.get(of, key)) })
+        : handle;
+    };
+    expect(await findPartials(output, { ...hooks, fs: { ...quickFs, open } })).toEqual([]);
+    expect(await stateOf(output)).toBe('live');
+  });
+
   test('keeps the record of who is at it until all else is removed', async () => {
     const output = join(temporaryFolder(), 'out');
     const publication = await left(output, await currentProcess());
