@@ -21,6 +21,7 @@ const BENCHES = [
   'memory',
   'outputs',
   'grid',
+  'grid-planning',
   'fp8',
   'gram',
   'windows',

@@ -1,21 +1,29 @@
 /**
  * Planning or opening in a process of its own. The argument is JSON: `{plan: AverageOptions}`, `{open: path}`,
- * `{openAll: paths}` (the checkpoints of a run, all kept) or `{discover: path}`. Prints JSON: seconds without
- * the imports, and the peak of resident memory.
+ * `{openAll: paths}` (the checkpoints of a run, all kept), `{discover: path}` or `{grid: GridOptions}`. Prints JSON:
+ * seconds without the imports, seconds of the processor in this time (user and system, all threads), and the peak of
+ * resident memory; of a grid the outputs and the reads.
  */
-import { discoverRun, plan } from 'ckpt-merge';
+import { discoverRun, plan, planGrid } from 'ckpt-merge';
 import { openCheckpoint } from 'ckpt-merge/safetensors';
 import { OpenCache } from '../../dist/checkpoints/containers/open-cache.js';
 import { openCheckpoint as openOf } from '../../dist/checkpoints/open.js';
 
 const job = JSON.parse(process.argv[2]);
 const start = performance.now();
+const before = process.cpuUsage();
+let planned = {};
 if (job.plan) await plan(job.plan);
-else if (job.discover) await discoverRun(job.discover);
+else if (job.grid) {
+  const { outputs, batches } = await planGrid(job.grid);
+  planned = { outputs: outputs.length, reads: batches.length };
+} else if (job.discover) await discoverRun(job.discover);
 else if (job.openAll) {
   const cache = new OpenCache();
   const kept = [];
   for (const path of job.openAll) kept.push(await openOf(path, { cache }));
 } else await openCheckpoint(job.open);
 const seconds = (performance.now() - start) / 1000;
-console.log(JSON.stringify({ seconds, max_rss_mb: process.resourceUsage().maxRSS / 1024 }));
+const { user, system } = process.cpuUsage(before);
+const cpu_seconds = (user + system) / 1e6;
+console.log(JSON.stringify({ seconds, cpu_seconds, max_rss_mb: process.resourceUsage().maxRSS / 1024, ...planned }));

@@ -34,7 +34,18 @@ export async function recordedMerge({ path, kind, shards, files }: RecordedCheck
  * Step and tokens of a checkpoint that was named as an input. A merge whose name gives none stands where its latest
  * member does.
  */
-export async function placeOfMerge(checkpoint: Checkpoint): Promise<Pick<Checkpoint, 'step' | 'tokens'>> {
+export function placeOfMerge(checkpoint: Checkpoint): Promise<Place> {
+  const known = PLACES.get(checkpoint) ?? foundPlace(checkpoint);
+  PLACES.set(checkpoint, known);
+  return known;
+}
+
+type Place = Pick<Checkpoint, 'step' | 'tokens'>;
+
+/** Of checkpoints that are open: each output of a plan asks for the places of its members. */
+const PLACES = new WeakMap<Checkpoint, Promise<Place>>();
+
+async function foundPlace(checkpoint: Checkpoint): Promise<Place> {
   const { step, tokens } = checkpoint;
   if (step !== null && tokens !== null) return { step, tokens };
   const merge = await recordedMerge(checkpoint);

@@ -23,10 +23,17 @@ function absolute(ask: () => string): string | null {
   }
 }
 
-/** The name this process runs under, or null where the system knows none (a container's made-up user id). */
+/** Undefined before anybody asked. */
+let known: string | undefined;
+
+/**
+ * The name this process runs under, or null where the system knows none (a container's made-up user id). The table
+ * of users is read once: paths are looked at for this name, of each member of each output.
+ */
 export function userName(): string | null {
   try {
-    return userInfo().username;
+    known ??= userInfo().username;
+    return known;
   } catch {
     return process.env.USER ?? null;
   }

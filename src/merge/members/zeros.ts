@@ -1,5 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
-import { tensorOfSpot } from '../../checkpoints/spots.ts';
+import { type Spots, tensorOfSpot } from '../../checkpoints/spots.ts';
 import { plural } from '../../render/format.ts';
 import { spotsOf } from '../plan/inputs/spots.ts';
 import type { PlanMember } from '../plan/types.ts';
@@ -29,6 +29,7 @@ export function zeroWarnings(members: readonly PlanMember[]): Warning[] {
     return known;
   };
   const spots = members.map(({ checkpoint }) => spotsOf(checkpoint));
+  if (!spots.some(holdsZeros)) return [];
   for (const key of spots[0]?.keys() ?? []) {
     const seen = spots.map((of) => of.get(key));
     const which = seen.flatMap((zero, m) => (zero === true ? [m] : []));
@@ -45,6 +46,17 @@ export function zeroWarnings(members: readonly PlanMember[]): Warning[] {
     const message = `${severalPaths(which.map((m) => members[m]!.path))} ${verb} zeros where no other member does, in ${plural(tensors.size, 'tensor')} (${names}): a file that was not written or downloaded to its end looks like that; save or fetch ${them} again, or leave ${them} out`;
     return { code: 'W_ZEROS', message };
   });
+}
+
+/** Of members, whose spots do not change: one is in many outputs of a grid. */
+const ZEROS = new WeakMap<Spots, boolean>();
+
+function holdsZeros(spots: Spots): boolean {
+  const known = ZEROS.get(spots);
+  if (known !== undefined) return known;
+  const holds = [...spots.values()].includes(true);
+  ZEROS.set(spots, holds);
+  return holds;
 }
 
 /** Places that are zero together with others behind or before them, over several tensors. */

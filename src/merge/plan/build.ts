@@ -22,7 +22,7 @@ import { Kinship } from './inputs/kinship.ts';
 import { Naming } from './inputs/naming.ts';
 import { orderInputs } from './inputs/order.ts';
 import { keepSpots } from './inputs/spots.ts';
-import { besideOutput } from './outputs/beside.ts';
+import { BesideNewest, besideOutput } from './outputs/beside.ts';
 import { type Companions, companionsOf } from './outputs/dcp-companions.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
 import { inForm } from './outputs/forms.ts';
@@ -174,9 +174,10 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const entriesOf: (readonly Entries[])[] = [];
   const besideConflicts: Conflict[] = [];
   const tokenizers = new Tokenizers({ followLinks: request.followLinks });
+  const besides = new BesideNewest({ followLinks: request.followLinks, floats });
   for (const [k, d] of drafts.entries()) {
     const config = naming?.configOf(d.output.path, d.own.at(-1)!, d.output.dtype ?? 'same');
-    const beside = await besideOutput(d, form, { followLinks: request.followLinks, format, config });
+    const beside = await besideOutput(d, form, besides, { format, config });
     const tokenizer = await tokenizers.check(d, beside.files);
     besideConflicts.push(...beside.conflicts, ...tokenizer.conflicts);
     const treatments = planned.treatments[k]!;

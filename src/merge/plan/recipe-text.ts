@@ -46,8 +46,8 @@ export interface DecidedOutput {
 export async function recipeText({ output, members, schedule, treated, request }: DecidedOutput): Promise<string> {
   const inside = resolve(output.path);
   const named = output.convert ? { convert: true } : await namedSchedule(members, schedule);
-  const unknown = members.filter(({ path }) => relativeMemberPath(inside, path) === null);
   const placeOf = (path: string) => relativeMemberPath(inside, path) ?? memberName(path);
+  const places = members.map(({ path }) => relativeMemberPath(inside, path));
   const policies = await Promise.all(
     policiesOf(output).map(async (policy, p) => {
       const own = treated?.own.find((weights, t) => weights !== null && treated.treatments[t]!.policy === p) ?? null;
@@ -57,7 +57,7 @@ export async function recipeText({ output, members, schedule, treated, request }
   const told = Object.entries(schedule.parameters).map(([label, value]) => `${label}: ${value}`);
   return recipeYaml(
     {
-      inputs: members.map(({ path }) => placeOf(path)),
+      inputs: members.map(({ path }, i) => places[i] ?? memberName(path)),
       like: request.like === undefined ? undefined : placeOf(request.like),
       format: request.format,
       shardSize: request.shardSize,
@@ -81,7 +81,9 @@ export async function recipeText({ output, members, schedule, treated, request }
     {
       head: [
         `The recipe of the checkpoint beside it, by ckpt-merge ${version}. To make it again: merge run ${RECIPE_FILE}`,
-        ...(unknown.length > 0 ? ['Inputs without `../` lie where a path would tell of persons or machines: put their paths here.'] : []),
+        ...(places.includes(null)
+          ? ['Inputs without `../` lie where a path would tell of persons or machines: put their paths here.']
+          : []),
       ],
       outputs: [named !== null || schedule.method === 'weights' ? null : `the weights of ${[schedule.method, ...told].join(', ')}`],
     },

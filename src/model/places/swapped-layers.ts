@@ -1,9 +1,10 @@
 import { type Dtype, dtypeByCode, type FloatDtypeName } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
+import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import { dot } from '../../base/numbers/matrix.ts';
-import { ByteReader } from '../../base/store/byte-reader.ts';
-import { readTensor } from '../../checkpoints/tensors/extents.ts';
+import { readPieces, refuseShort } from '../../base/store/pieces.ts';
+import { extentsOf } from '../../checkpoints/tensors/extents.ts';
 import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { arrange } from '../layout/arrange.ts';
@@ -50,21 +51,17 @@ export async function swappedLayers(
   checkpoints: readonly Checkpoint[],
   signal?: AbortSignal,
 ): Promise<Conflict[]> {
+  if (checkpoints.length < 2) return [];
   const probes = probesOf(layout, roles);
+  const wanted: WantedSamples[] = [];
+  for (const checkpoint of checkpoints) wanted.push(await wantedOf(checkpoint, probes, finder(layout, roles, checkpoint)));
   const conflicts: Conflict[] = [];
-  const reader = new ByteReader();
-  try {
-    let before: readonly (Float64Array | null)[] | null = null;
-    for (const [m, checkpoint] of checkpoints.entries()) {
-      signal?.throwIfAborted();
-      const now: (Float64Array | null)[] = [];
-      const pieces = finder(layout, roles, checkpoint);
-      for (const probe of probes) now.push(await sampleOf(reader, checkpoint, await pieces(probe)));
-      if (before !== null) conflicts.push(...exchanged(probes, before, now, checkpoints[m - 1]!, checkpoint));
-      before = now;
-    }
-  } finally {
-    await reader.close();
+  let before: Samples | null = null;
+  let m = 0;
+  for await (const now of samplesOf(wanted, signal)) {
+    if (before !== null) conflicts.push(...exchanged(probes, before, now, checkpoints[m - 1]!, checkpoints[m]!));
+    before = now;
+    m++;
   }
   return conflicts;
 }
@@ -121,37 +118,91 @@ function finder(
   };
 }
 
-/**
- * The first elements of what pieces make up, brought to length 1, for scales of FP8 codes are not looked at.
- * Null where there is nothing, or no length.
- */
-async function sampleOf(
-  reader: ByteReader,
-  checkpoint: Checkpoint,
-  pieces: Awaited<ReturnType<ReturnType<typeof finder>>>,
-): Promise<Float64Array | null> {
-  const parts: Float64Array[] = [];
-  let left = SAMPLE;
-  for (const { shard, row, sourceFrom, elements } of pieces) {
-    const dtype: Dtype = dtypeByCode(checkpoint.shards[shard]!.tensors.dtypes[row]!);
-    if (left === 0 || dtype.kind !== 'float') break;
-    const [size, count] = [dtype.bits / 8, Math.min(left, elements)];
-    const bytes = await readTensor(reader, checkpoint, { shard, row }, sourceFrom * size, count * size);
-    parts.push(decodeFloats(dtype.name as FloatDtypeName, bytes));
-    left -= count;
-  }
-  const sample = Float64Array.from(parts.flatMap((part) => [...part]));
-  const length = Math.sqrt(dot(sample, sample));
-  return length > 0 && length < Number.POSITIVE_INFINITY ? sample.map((x) => x / length) : null;
+/** One a probe: elements brought to length 1, for scales of FP8 codes are not looked at; null where there is no length. */
+type Samples = readonly (Float64Array | null)[];
+
+/** Elements that follow one another in a file, and where they belong in the sample of a probe. */
+interface Part {
+  readonly probe: number;
+  readonly place: number;
+  readonly dtype: FloatDtypeName;
+  /** In bytes. */
+  readonly at: number;
+  readonly length: number;
 }
 
-function exchanged(
-  probes: readonly Probe[],
-  before: readonly (Float64Array | null)[],
-  now: readonly (Float64Array | null)[],
-  older: Checkpoint,
-  newer: Checkpoint,
-): Conflict[] {
+/** What is to be read of a checkpoint. */
+interface WantedSamples {
+  /** Elements, one a probe; 0 of a tensor that the checkpoint lacks. */
+  readonly lengths: readonly number[];
+  /** By path. */
+  readonly files: ReadonlyMap<string, readonly Part[]>;
+}
+
+/** The first elements of what the pieces of each probe make up. */
+async function wantedOf(checkpoint: Checkpoint, probes: readonly Probe[], piecesOf: ReturnType<typeof finder>): Promise<WantedSamples> {
+  const files = new Map<string, Part[]>();
+  const lengths: number[] = [];
+  for (const [i, probe] of probes.entries()) {
+    let place = 0;
+    for (const { shard, row, sourceFrom, elements } of await piecesOf(probe)) {
+      const { path: own, tensors } = checkpoint.shards[shard]!;
+      const dtype: Dtype = dtypeByCode(tensors.dtypes[row]!);
+      if (place === SAMPLE || dtype.kind !== 'float') break;
+      for (const extent of extentsOf(checkpoint, { shard, row }, sourceFrom, Math.min(SAMPLE - place, elements))) {
+        const path = tensors.boxes === null ? own : checkpoint.files[extent.file]!.path;
+        const part = {
+          probe: i,
+          place,
+          dtype: dtype.name as FloatDtypeName,
+          at: extent.offset,
+          length: (extent.elements * dtype.bits) / 8,
+        };
+        const parts = files.get(path);
+        if (parts === undefined) files.set(path, [part]);
+        else parts.push(part);
+        place += extent.elements;
+      }
+    }
+    lengths.push(place);
+  }
+  return { lengths, files };
+}
+
+/**
+ * Samples of one checkpoint after the other. Those to come are being read: a run has one for each layer of each of
+ * its checkpoints.
+ */
+async function* samplesOf(wanted: readonly WantedSamples[], signal: AbortSignal | undefined): AsyncGenerator<Samples, void> {
+  const files = wanted.flatMap(({ files }, m) => [...files].map(([path, parts]) => ({ m, path, parts })));
+  const found = readPieces(
+    files.map(({ path, parts }) => ({ path, pieces: parts.map(({ at, length }) => [at, length] as const) })),
+    signal,
+  );
+  const ofLengths = (m: number) => wanted[m]?.lengths.map((length) => new Float64Array(length)) ?? [];
+  let [m, next] = [0, 0];
+  let samples = ofLengths(m);
+  for await (const { file, pieces, last } of found) {
+    const { m: own, path, parts } = files[file]!;
+    for (; m < own; samples = ofLengths(++m)) yield samples.map(ofLengthOne);
+    for (const piece of pieces) {
+      refuseShort(path, piece);
+      const { probe, place, dtype } = parts[next++]!;
+      decodeFloats(dtype, piece.bytes, samples[probe]!.subarray(place, place + piece.length / FLOAT_BYTES[dtype]));
+    }
+    if (last) next = 0;
+  }
+  for (; m < wanted.length; samples = ofLengths(++m)) yield samples.map(ofLengthOne);
+}
+
+function ofLengthOne(sample: Float64Array): Float64Array | null {
+  const length = Math.sqrt(dot(sample, sample));
+  if (!(length > 0 && length < Number.POSITIVE_INFINITY)) return null;
+  for (let i = 0; i < sample.length; i++) sample[i]! /= length;
+  return sample;
+}
+
+function exchanged(probes: readonly Probe[], before: Samples, now: Samples, older: Checkpoint, newer: Checkpoint): Conflict[] {
   const own = probes.map((_, i) => distance(before[i]!, now[i]!));
   const far = probes.flatMap((_, i) => (own[i] !== null && own[i]! > SUSPICIOUS ? [i] : []));
   const cameFrom = new Map<number, number>();
@@ -178,5 +229,7 @@ function exchanged(
  */
 function distance(a: Float64Array | null, b: Float64Array | null): number | null {
   if (a === null || b === null || a.length !== b.length) return null;
-  return Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0));
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
+  return Math.sqrt(sum);
 }

@@ -7,7 +7,15 @@ import { worded } from '../../../base/option-words.ts';
 import { readExactly } from '../../../base/store/store.ts';
 import { isWrittenBeside } from '../../../checkpoints/containers/dcp/template.ts';
 import { type FoundFile, lookAt, openFound, resolveWithin } from '../../../checkpoints/link-ground.ts';
-import { groundOf, type LeftFile, leftOutside, type SideFile, type SideFileOptions, sideFiles } from '../../../checkpoints/side-files.ts';
+import {
+  groundOf,
+  type LeftFile,
+  leftOutside,
+  type SideFile,
+  type SideFileOptions,
+  type SideFiles,
+  sideFiles,
+} from '../../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { quantisationConfig } from '../../../model/quantised/config.ts';
 import { readModelConfig } from '../../../model/roles/model-config.ts';
@@ -42,6 +50,31 @@ export interface Beside {
   readonly conflicts: readonly Conflict[];
 }
 
+/** What lies beside the newest members of outputs, of each looked for once: many outputs of a grid end at one. */
+export class BesideNewest {
+  readonly options: Pick<SideFileOptions, 'followLinks' | 'floats'>;
+  readonly #files = new Map<Checkpoint, Promise<SideFiles>>();
+  readonly #readmes = new Map<Checkpoint, ReturnType<typeof readmeOf>>();
+
+  constructor(options: Pick<SideFileOptions, 'followLinks' | 'floats'>) {
+    this.options = options;
+  }
+
+  files(newest: Checkpoint): Promise<SideFiles> {
+    return onceFor(newest, this.#files, () => sideFiles(newest, this.options));
+  }
+
+  readme(newest: Checkpoint): ReturnType<typeof readmeOf> {
+    return onceFor(newest, this.#readmes, () => readmeOf(newest.path, this.options));
+  }
+}
+
+function onceFor<T>(newest: Checkpoint, known: Map<Checkpoint, Promise<T>>, look: () => Promise<T>): Promise<T> {
+  const found = known.get(newest) ?? look();
+  known.set(newest, found);
+  return found;
+}
+
 /**
  * Finds and opens all that publishing an output will read: side files, training state, the configuration that
  * is to be rewritten, the front matter of the README. What cannot be had is found out before any work.
@@ -51,24 +84,22 @@ export interface Beside {
 export async function besideOutput(
   { output, kind, own, layout }: Pick<DraftOutput, 'output' | 'kind' | 'own' | 'layout'>,
   form: { readonly floats: boolean; readonly dequantised: boolean },
-  {
-    config,
-    ...options
-  }: Pick<SideFileOptions, 'followLinks'> & { readonly format: OutputFormat; readonly config?: OutputConfig | undefined },
+  besides: BesideNewest,
+  { config, format }: { readonly format: OutputFormat; readonly config?: OutputConfig | undefined },
 ): Promise<Beside> {
   const newest = own.at(-1)!;
-  const start = await startState(output, kind, newest, options);
+  const start = await startState(output, kind, newest, { followLinks: besides.options.followLinks, format });
   if (kind === 'file') return { files: NOTHING, kept: start.kept, warnings: start.warnings, conflicts: start.conflicts };
-  const found = await sideFiles(newest, { ...options, floats: form.floats });
+  const found = await besides.files(newest);
   const { left, faults } = found;
   const copied = config === undefined ? found.copied : found.copied.filter(({ name }) => name !== 'config.json');
-  const readme = newest.kind === 'file' ? null : await readmeOf(newest.path, options);
+  const readme = newest.kind === 'file' ? null : await besides.readme(newest);
   const edited = await editedFiles(copied, output.dtype ?? 'same', form.dequantised);
-  const besides = new Set(start.files.map(({ name }) => name.split('/')[0]!));
-  const behind = left.filter(({ name, reason }) => OF_TRAINER.test(reason) && !besides.has(name) && !isWrittenBeside(name));
+  const started = new Set(start.files.map(({ name }) => name.split('/')[0]!));
+  const behind = left.filter(({ name, reason }) => OF_TRAINER.test(reason) && !started.has(name) && !isWrittenBeside(name));
   const kept = start.kept && { ...start.kept, left: [...new Set([...start.kept.left, ...behind.map(({ name }) => name)])].sort() };
   const links = [...left, ...start.left, ...(readme?.left ?? [])].filter(({ leadsTo }) => leadsTo !== undefined);
-  const stays = left.filter(({ name }) => !links.some((link) => link.name === name) && !besides.has(name));
+  const stays = left.filter(({ name }) => !links.some((link) => link.name === name) && !started.has(name));
   return {
     kept,
     files: {

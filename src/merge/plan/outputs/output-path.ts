@@ -1,4 +1,4 @@
-import { dirname, relative, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { onOutput } from '../../../base/disk/io-error.ts';
 import { constants, SYSTEM } from '../../../base/disk/system.ts';
 import { type Conflict, MergeError } from '../../../base/errors.ts';
@@ -74,9 +74,9 @@ export function formatOf(
   return !cut && isOfWholeFiles(layout) ? 'torch' : 'safetensors';
 }
 
+/** Of absolute paths without `.` and `..`: a grid compares hundreds of outputs with thousands of files. */
 function contains(outer: string, inner: string): boolean {
-  const rest = relative(outer, inner);
-  return rest === '' || (rest !== '..' && !rest.startsWith('../'));
+  return inner === outer || inner.startsWith(outer === '/' ? outer : `${outer}/`);
 }
 
 /**
