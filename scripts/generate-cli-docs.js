@@ -46,7 +46,12 @@ const JSON_DOCUMENTS = [
   [
     'keep',
     '`ckpt-merge/keep`',
-    '`budget`, `spacing`, `saveEvery`, `windows: [{window, members, apart, now}]`, `most`, `keep` and `delete: [{path, step, tokens, bytes, why}]`, `notes`',
+    '`budget`, `spacing`, `saveEvery`, `windows: [{window, members, apart, now}]`, `most`, `keep` and `delete: [{path, step, tokens, bytes, why, held}]`, `notes`',
+  ],
+  [
+    'keep --strip',
+    '`ckpt-merge/strip`, with `--dry-run` `ckpt-merge/strip-plan`',
+    'as `keep`, and `output`, `copies: [{path, copy, step, bytes, copyBytes, state, verified}]` (`state`: `missing`, `there`, `made`; `verified`: `full`, `sample`, null), `left: [{path, step, reason}]`, `frees`, `freeBytesNeeded`, `freeBytesAvailable`',
   ],
   ['doctor', '`ckpt-merge/doctor`', '`ok`, `checks: [{name, status, found, help}]`'],
   ['any, on failure', '`ckpt-merge/error`', '`code`, `message`, `details`, `help`'],

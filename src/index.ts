@@ -23,7 +23,6 @@ export { doctor } from './analysis/doctor/doctor.ts';
 export type { SectionTotals, TensorChunk } from './analysis/inspect/contents.ts';
 export type { DtypeTotals, InspectedTensor, Inspection, RoleTotals } from './analysis/inspect/inspect.ts';
 export { inspect } from './analysis/inspect/inspect.ts';
-export { type KeepOptions, type KeepReport, type KeptSave, keep } from './analysis/keep/keep.ts';
 export { routersPage } from './analysis/routers/page.ts';
 export type { RoutersOptions, RoutersProgress, RoutersRunOptions } from './analysis/routers/routers.ts';
 export { routers } from './analysis/routers/routers.ts';
@@ -38,6 +37,8 @@ export type {
   VariantScore,
   Verdict,
 } from './analysis/routers/types.ts';
+export { planStrip, strip, stripEvents } from './analysis/strip/strip.ts';
+export type { StripEvent, StripOptions, StrippedSave, StripReport } from './analysis/strip/types.ts';
 export type { IntegrityReport } from './analysis/verify/integrity.ts';
 export type { VerifyOptions, VerifyReport } from './analysis/verify/verify.ts';
 export { verify } from './analysis/verify/verify.ts';
@@ -59,6 +60,7 @@ export type { MergedOutput, MergeEvent, MergeResult, ProgressEvent } from './mer
 export { resumptions } from './merge/engine/resumption.ts';
 export { grid, gridEvents, gridRecipe, planGrid } from './merge/grid/grid.ts';
 export type { GridBatch, GridEvent, GridOptions, GridOutput, GridPlan, GridResult, GridRunOptions } from './merge/grid/types.ts';
+export { type KeepOptions, type KeepReport, type KeptSave, keep } from './merge/keep/keep.ts';
 export type { PlanDocument } from './merge/plan/document.ts';
 export { planDocument } from './merge/plan/document.ts';
 export { expectedTime } from './merge/plan/expected-time.ts';

@@ -23,11 +23,16 @@ export interface RecordedMerge {
  */
 export async function recordedMerge({ path, kind, shards, files }: RecordedCheckpoint): Promise<RecordedMerge | null> {
   const inHeader = shards[0]?.metadata?.get(METADATA_KEY);
-  if (inHeader !== undefined) return mergeOf(inHeader);
+  const short = inHeader === undefined ? null : mergeOf(inHeader);
+  // In short a record does not say of its members which tokens they had.
+  if (short !== null && (short.tokens !== null || kind !== 'folder')) return short;
   const bytes = await readIfThere(kind === 'folder' ? join(path, PROVENANCE_FILE) : recordBeside(path), MAX_RECORD_BYTES).catch(() => null);
-  if (bytes === null) return null;
+  if (bytes === null) return short;
   const text = Buffer.from(bytes).toString();
-  return kind === 'folder' || isAbout(text, files) ? mergeOf(text) : null;
+  const whole = kind === 'folder' || isAbout(text, files) ? mergeOf(text) : null;
+  if (short === null) return whole;
+  const same = whole !== null && whole.method === short.method && whole.step === short.step && whole.members === short.members;
+  return same ? whole : short;
 }
 
 /**

@@ -86,7 +86,9 @@ export async function examineCandidate(
   if (form.names.tensors.size === 0) return broken(NO_MODEL);
   const byEpoch = checkpoint.step === null && epoch !== null;
   if (checkpoint.step === null && !byEpoch) return left(inName ?? NO_STEP);
-  const placed = byEpoch ? { ...checkpoint, epoch, step: epoch } : checkpoint;
+  // What a conversion leaves behind, its record has: the state files of its step counted the tokens.
+  const tokens = checkpoint.tokens ?? record?.tokens ?? null;
+  const placed = { ...checkpoint, tokens, ...(byEpoch && { epoch, step: epoch }) };
   return { checkpoint: describe(placed, name, named, form), warnings: checkpoint.warnings, byEpoch, converted, form };
 }
 

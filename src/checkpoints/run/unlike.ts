@@ -58,7 +58,8 @@ function oddOnes(forms: readonly ModelForm[], among: readonly number[], kindOf: 
     return [at - 1, at + 1].every((other) => among[other] === undefined || kindOf(forms[among[other]!]!) !== kind);
   };
   return {
-    main: forms[first![0]!]!,
+    // One that a container tells apart says more than a copy of a model alone.
+    main: forms[first!.find((i) => forms[i]!.told) ?? first![0]!]!,
     odd: among.filter((i, at) => !first!.includes(i) && alone(at)),
   };
 }

@@ -141,6 +141,10 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['Which of 40 saves serve windows of 125B and 500B at every save to come', 'keep run --budget 40 --windows 125B,500B'],
     ['Windows that grow with the run, as for ema --half-life-fraction', 'keep run --budget 60 --windows 5%,20% --save-every 25B'],
     ['Delete the others, having read them', 'keep run --budget 40 --windows 125B,500B --shell'],
+    [
+      'Copy the models of saves that only windows need, and see what that frees',
+      'keep run --budget 40 --windows 125B,500B --strip -o run-stripped',
+    ],
   ],
   doctor: [
     ['Look for what could go wrong here', 'doctor'],

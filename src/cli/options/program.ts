@@ -15,10 +15,11 @@ import {
   addWatch,
 } from './command-options.ts';
 import { examplesText, exitCodesText } from './help-text.ts';
+import { addKeepOptions } from './keep-options.ts';
 import { addTokenOptions, mergeOption } from './merge-options.ts';
-import { choiceOption, debug, flag, json, listOption, progress, valueOption } from './options.ts';
+import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
 import { addSubmit, SCHEDULERS } from './submit-options.ts';
-import { parseFraction, parsePath, parseText, parseWholeNumber, wholeNumber } from './values.ts';
+import { parseFraction, parsePath, parseText, wholeNumber } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
@@ -104,42 +105,8 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
       .addOption(debug()),
   );
 
-  addTokenOptions(
-    add('keep', 'which saves of a run to keep so that windows can be merged later; deletes nothing', [new Argument('<run>', 'run folder')])
-      .usage('RUN --budget N --windows LIST [options]')
-      .addOption(valueOption('--budget <n>', 'saves that there may be at once (required)', wholeNumber(1, MOST.count)))
-      .addOption(
-        valueOption(
-          '--windows <list>',
-          'windows to merge later, with commas: 125B,500B or 5000steps, or shares of the training as 5%,20% (required)',
-          (text) => text.split(',').map((part) => part.trim()),
-        ),
-      )
-      .addOption(
-        choiceOption(
-          '--spacing <how>',
-          'uniform: even, for lengths; ratio: growing with the run, for shares (default: as the windows are)',
-          ['uniform', 'ratio'],
-        ),
-      )
-      .addOption(
-        valueOption(
-          '--at-least <n>',
-          'members that each window holds at least, at every save from now on (default: 4)',
-          wholeNumber(1, MOST.count),
-        ),
-      )
-      .addOption(
-        valueOption('--save-every <distance>', 'distance between two saves: 25B, 1000steps (default: the smallest here)', parseText),
-      )
-      .addOption(
-        valueOption('--pin <steps>', 'steps that are never let go, with commas', (text, where) =>
-          text.split(',').map((part) => parseWholeNumber(part.trim(), where)),
-        ),
-      )
-      .addOption(flag('--shell', 'print only the lines of a shell that would delete the rest'))
-      .addOption(json())
-      .addOption(debug()),
+  addKeepOptions(
+    add('keep', 'which saves of a run to keep so that windows can be merged later; deletes nothing', [new Argument('<run>', 'run folder')]),
   );
 
   add('inspect', 'what a checkpoint holds: who wrote it, parameters by role, layers, experts, dtypes, and what is wrong with it', [

@@ -16,6 +16,7 @@ import { requestOfRuns } from '../members/resolve.ts';
 import { buildPlan } from '../plan/build.ts';
 import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
 import type { OutputRequest, PlanRequest } from '../plan/types.ts';
+import { copiedFrom } from '../record/copied-from.ts';
 import type { Provenance } from '../record/provenance.ts';
 import { recordedSaves, recordsIn } from './recorded.ts';
 import { isRecordOf, recordedBytes } from './there.ts';
@@ -64,6 +65,7 @@ export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, p
         .catch(() => null)) ?? []
     ).map(({ name }) => name),
   );
+  const copies = new Copies();
   const surveyed: SurveyedArm[] = [];
   const compared: number[] = [];
   for (const arm of arms) {
@@ -74,7 +76,9 @@ export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, p
     const path = join(folder, known.name);
     const isGone = arm.members.some(({ state }) => state === 'gone');
     const record = records.get(known.name);
-    const isThere = record !== undefined && (isGone ? await isRecordOf(record, known, grid, signal) : isMade(record, path));
+    const isThere =
+      record !== undefined &&
+      (isGone || (await copies.among(known)) ? await isRecordOf(record, known, grid, signal) : isMade(record, path));
     const bytes = isThere ? await recordedBytes(path, record) : null;
     if (bytes === null && !isGone && present.has(known.name)) compared.push(surveyed.length);
     surveyed.push({ ...known, path, state: bytes !== null ? 'there' : isGone ? 'gone' : 'missing', bytes });
@@ -90,6 +94,26 @@ export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, p
     }
   }
   return { run, arms: surveyed, left, combinations };
+}
+
+/** Which saves are copies of the model alone, each looked at once. */
+class Copies {
+  readonly #known = new Map<string, Promise<boolean>>();
+
+  /** Whether some members of a merge are. */
+  async among({ members }: GridArm): Promise<boolean> {
+    for (const { checkpoint } of members) {
+      if (checkpoint === null) continue;
+      const { path } = checkpoint;
+      if (!this.#known.has(path))
+        this.#known.set(
+          path,
+          copiedFrom(path).then((from) => from !== null),
+        );
+      if (await this.#known.get(path)) return true;
+    }
+    return false;
+  }
 }
 
 function pickFrom<T>(all: readonly T[], indices: readonly number[]): T[] {

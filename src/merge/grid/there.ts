@@ -5,6 +5,7 @@ import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Grid, GridArm } from '../../recipe/grid/types.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
+import { copiedFrom } from '../record/copied-from.ts';
 import type { Provenance } from '../record/provenance.ts';
 
 /** Bytes of a merge by its record, but for the record itself, the recipe and the card; null where a file is another. */
@@ -24,9 +25,10 @@ export async function recordedBytes(path: string, { files, sideFiles = [] }: Pro
 }
 
 /**
- * Whether a record is that of a merge of a grid some members of which are not there any more, so that no plan can be
- * made whose digest could be compared: everything that decides the digest, as far as it is known without them. Of
- * the members that are still there the content is compared, too.
+ * Whether a record is that of a merge of a grid some members of which are not there any more, or only as copies of
+ * the model alone, so that no plan can be made whose digest could be compared: everything that decides the digest, as
+ * far as it is known without them. Of the members that are still there the content is compared, too; a copy is
+ * compared by what its record says that it is of.
  */
 export async function isRecordOf({ recipe }: Provenance, arm: GridArm, grid: Grid, signal?: AbortSignal): Promise<boolean> {
   const { members, schedule, treatment } = arm;
@@ -48,7 +50,8 @@ export async function isRecordOf({ recipe }: Provenance, arm: GridArm, grid: Gri
     signal?.throwIfAborted();
     if (checkpoint === null) continue;
     const { fingerprint } = recorded[i]!;
-    if ((await fingerprintLike(await openCheckpoint(checkpoint.path), fingerprint, signal)) !== fingerprint) return false;
+    const same = (await fingerprintLike(await openCheckpoint(checkpoint.path), fingerprint, signal)) === fingerprint;
+    if (!same && (await copiedFrom(checkpoint.path)) !== fingerprint) return false;
   }
   return true;
 }

@@ -6,6 +6,7 @@ import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint, TokenSource } from '../../checkpoints/run/types.ts';
+import { copiedFrom } from '../record/copied-from.ts';
 import { pin, pinName, unpin } from './pins.ts';
 import { firstNeeded } from './selection.ts';
 import { Settling, type Signature, signatureOf } from './settle.ts';
@@ -88,6 +89,7 @@ export class RunView {
     const source = await this.#discover(signal);
     const complete = await this.#signed(source.checkpoints);
     await this.#takeAsDone(complete);
+    await this.#takeCopiesAsDone(complete);
     for (const { path, step, reason } of source.excluded) this.say(path, step, reason);
     const settled = complete.filter(({ checkpoint, signature }) => {
       const known = this.#state.done.get(checkpoint.name) === signature.tensors;
@@ -148,6 +150,21 @@ export class RunView {
       for (const { checkpoint, signature } of complete.slice(0, -1)) this.#state.done.set(checkpoint.name, signature.tensors);
     }
     await this.#writer.save(this.#state);
+  }
+
+  /** A save whose place a copy of its model alone has taken (`merge keep`) was merged, if it was, and is what it was. */
+  async #takeCopiesAsDone(complete: readonly Signed[]): Promise<void> {
+    const { done, bad } = this.#state;
+    let changed = false;
+    for (const { checkpoint, signature } of complete) {
+      const { name, path } = checkpoint;
+      const known = done.get(name);
+      if (known === undefined || known === signature.tensors || (await copiedFrom(path)) === null) continue;
+      if (bad.get(name) === known) bad.set(name, signature.tensors);
+      done.set(name, signature.tensors);
+      changed = true;
+    }
+    if (changed) await this.#writer.save(this.#state);
   }
 
   /**

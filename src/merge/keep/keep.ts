@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, dirname, join, parse } from 'node:path';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
@@ -33,7 +33,8 @@ export interface KeepOptions extends TokenSource {
   readonly pin?: readonly number[] | undefined;
 }
 
-const OF_KEEP = {
+/** What it takes, in the library. */
+export const OF_KEEP = {
   run: { kind: 'path', needed: true },
   budget: { kind: 'count', needed: true },
   windows: { kind: 'texts', needed: true },
@@ -46,12 +47,15 @@ const OF_KEEP = {
 
 /** A save and why it stays. */
 export interface KeptSave {
+  /** All of it: where the model lies deeper in the folder of a step, that folder. */
   readonly path: string;
   readonly step: number | null;
   readonly tokens: number | null;
   readonly bytes: number;
   /** Windows that it is a member of, and what holds it besides; empty for what may go. */
   readonly why: readonly string[];
+  /** Of these what holds it besides windows: then it stays as it is. */
+  readonly held: readonly string[];
 }
 
 /** Which saves of a run to keep. Nothing was deleted. */
@@ -95,8 +99,20 @@ const STATE = /optim|\.distcp$|zero_pp|^common\.pt$|random_states|rng_state|^dis
  */
 export async function keep(options: KeepOptions): Promise<KeepReport> {
   checkGiven('keep', options, OF_KEEP);
+  return keepIn(() => runOf(options), options);
+}
+
+async function runOf(options: KeepOptions): Promise<Run> {
+  return withTokens(await discoverRun(options.run), options);
+}
+
+/**
+ * {@link keep} of a run that was looked at before.
+ * @param find is asked when all that can be said of the options alone was said
+ */
+export async function keepIn(find: () => Run | Promise<Run>, options: KeepOptions): Promise<KeepReport> {
   const asked = askedWindows(options);
-  const run = await withTokens(await discoverRun(options.run), options);
+  const run = await find();
   const saves = savesOf(run);
   const unit = asked.unit ?? (saves.every(({ tokens }) => tokens !== null) ? 'tokens' : 'steps');
   const positions = positionsOf(run, saves, unit);
@@ -109,9 +125,11 @@ export async function keep(options: KeepOptions): Promise<KeepReport> {
   const kept = retained(positions, windows, asked.spacing, held);
   const newest = saves.length - 1;
   const texts = asked.windows.map(({ text }) => text);
-  const list = saves.map(({ path, step, tokens, bytes }, i): KeptSave => {
-    const why = [...texts.filter((_, w) => members[w]!.includes(i)), ...(i === newest ? ['the newest'] : []), ...(fast.get(i) ?? [])];
-    return { path, step, tokens, bytes, why };
+  const list = saves.map((save, i): KeptSave => {
+    const { step, tokens, bytes } = save;
+    const why = texts.filter((_, w) => members[w]!.includes(i));
+    const held = [...(i === newest ? ['the newest'] : []), ...(fast.get(i) ?? [])];
+    return { path: wholeOf(run, save), step, tokens, bytes, why: [...why, ...held], held };
   });
   const others = run.checkpoints.length - saves.length;
   return {
@@ -139,6 +157,14 @@ export async function keep(options: KeepOptions): Promise<KeepReport> {
       ...(run.broken.length === 0 ? [] : [`${run.broken.length} that are incomplete or damaged are not looked at, and stay`]),
     ],
   };
+}
+
+/** The folder or file that a checkpoint is called after, which the model may lie deeper in; its own where there is none. */
+export function wholeOf(run: Run, { path, name }: RunCheckpoint): string {
+  for (let at = path; at !== run.path && at.length > run.path.length; at = dirname(at)) {
+    if (basename(at) === name || parse(at).name === name) return at;
+  }
+  return path;
 }
 
 /** What is asked for, narrowest window first. */
@@ -304,7 +330,7 @@ async function heldFast(
   }
   for (const [i, { step }] of saves.entries()) if (step !== null && pins.includes(step)) hold(i, 'pinned');
   for (let i = saves.length - 1; i >= 0; i--) {
-    if (!(await holdsState(saves[i]!.path))) continue;
+    if (!(await holdsState(wholeOf(run, saves[i]!)))) continue;
     hold(i, 'the newest to resume from');
     break;
   }

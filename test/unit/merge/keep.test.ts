@@ -1,8 +1,8 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type KeepOptions, keep } from '../../../src/analysis/keep/keep.ts';
-import { deletionLines } from '../../../src/analysis/keep/text.ts';
+import { type KeepOptions, keep } from '../../../src/merge/keep/keep.ts';
+import { deletionLines } from '../../../src/merge/keep/text.ts';
 import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 import { mergeError } from '../../support/safetensors.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mostKept, type RetainedWindow, retained, type Spacing, windowsFor } from '../../../src/analysis/keep/retention.ts';
+import { mostKept, type RetainedWindow, retained, type Spacing, windowsFor } from '../../../src/merge/keep/retention.ts';
 import { splitMix64 } from '../../../src/base/numbers/random.ts';
 
 const NONE: ReadonlySet<number> = new Set();

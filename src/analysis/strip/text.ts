@@ -1,0 +1,61 @@
+import { basename, dirname, join } from 'node:path';
+import { shellQuote } from '../../base/process/shell-quote.ts';
+import type { Colors } from '../../render/colors.ts';
+import { formatBytes, formatTable, plural, printable } from '../../render/format.ts';
+import type { StrippedSave, StripReport } from './types.ts';
+
+/**
+ * The lines of a shell that put each copy that was compared in the place of its save. At every moment of a line the
+ * model is there once at least.
+ */
+export function replacementLines({ copies }: Pick<StripReport, 'copies'>): string[] {
+  return copies.flatMap((save) => (save.verified === null ? [] : [replacementLine(save)]));
+}
+
+function replacementLine({ path, copy }: StrippedSave): string {
+  const [save, made] = [shellQuote(path), shellQuote(copy)];
+  const place = join(dirname(path), basename(copy));
+  if (place !== path) return `mv -- ${made} ${shellQuote(place)} && rm -f -- ${save}`;
+  const aside = shellQuote(join(dirname(path), `.${basename(path)}.full`));
+  return `mv -- ${save} ${aside} && mv -- ${made} ${save} && rm -rf -- ${aside}`;
+}
+
+/** Which saves have copies, what stays as it is, and how a copy takes the place of its save. */
+export function stripText(report: StripReport, colors: Colors): string {
+  const { copies, left, frees, notes, schema, output } = report;
+  const planned = schema === 'ckpt-merge/strip-plan';
+  const missing = copies.filter(({ state }) => state === 'missing');
+  const heads = ['step', 'save', 'copy', 'frees', ''];
+  const rows = copies.map(({ step, bytes, copyBytes, copy, state, verified }) => [
+    step === null ? '' : String(step),
+    formatBytes(bytes),
+    formatBytes(copyBytes),
+    formatBytes(bytes - copyBytes),
+    `${printable(copy)}${{ missing: '', there: ' (was there)', made: '' }[state]}${verified === null ? '' : `, ${CHECKED[verified]}`}`,
+  ]);
+  const leftRows = left.map(({ path, reason }) => [printable(path), printable(reason)]);
+  const what = plural(copies.length, 'save');
+  const head = planned
+    ? `would copy the models of ${colors.bold(plural(missing.length, 'save'))} into ${printable(output)}; ${copies.length - missing.length} are there`
+    : `${colors.green('copied')} the models of ${colors.bold(what)} into ${printable(output)}`;
+  const lines = replacementLines(report);
+  return `${[
+    copies.length === 0 ? 'no save has anything to strip' : head,
+    ...(copies.length === 0
+      ? []
+      : ['', ...formatTable([heads, ...rows], ['right', 'right', 'right', 'right', 'left']).map((line) => `  ${line}`)]),
+    ...(left.length === 0 ? [] : ['', 'as they are', ...formatTable(leftRows, ['left', 'left']).map((line) => `  ${line}`)]),
+    ...(notes.length === 0 ? [] : ['', ...notes.map((note) => `  ${printable(note)}`)]),
+    ...(copies.length === 0
+      ? []
+      : [
+          '',
+          planned
+            ? `in the places of their saves they free ${formatBytes(frees)}`
+            : `to put them in the places of their saves, which frees ${formatBytes(frees)} (no save was changed; training cannot go on from a copy):`,
+        ]),
+    ...(planned || lines.length === 0 ? [] : ['', ...lines]),
+  ].join('\n')}\n`;
+}
+
+const CHECKED = { full: 'compared in full', sample: 'checksums right, a sample compared' } as const;

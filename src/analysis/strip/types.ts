@@ -1,0 +1,52 @@
+import type { MergeEvent } from '../../merge/engine/events.ts';
+import type { KeepOptions, KeepReport } from '../../merge/keep/keep.ts';
+import type { MachineOptions } from '../../merge/run.ts';
+import type { MACHINE, TRUST } from '../../recipe/options.ts';
+import type { VerifyProgress } from '../verify/verify.ts';
+
+export interface StripOptions extends KeepOptions, Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST> {
+  /** Folder that the copies are made in, each called as its save. */
+  readonly output: string;
+  /** Copies that there are to be in it at most, of the oldest saves; all where absent. */
+  readonly copies?: number | undefined;
+}
+
+/** A save and its copy without the trainer's state. */
+export interface StrippedSave {
+  readonly path: string;
+  readonly copy: string;
+  readonly step: number | null;
+  /** Bytes of all files of the save, and of its copy. */
+  readonly bytes: number;
+  readonly copyBytes: number;
+  /**
+   * `missing`: to be made; `there`: it was made before, by its record and the sizes of its files; `made`: by this
+   * call.
+   */
+  readonly state: 'missing' | 'there' | 'made';
+  /** What it was compared with the save by: every element, or every checksum and a sample; null where it was not. */
+  readonly verified: 'full' | 'sample' | null;
+}
+
+/** Which saves could do without the trainer's state, and their copies. No save was changed. */
+export interface StripReport extends Omit<KeepReport, 'schema'> {
+  readonly schema: 'ckpt-merge/strip' | 'ckpt-merge/strip-plan';
+  readonly output: string;
+  readonly copies: readonly StrippedSave[];
+  /** Saves that stay as they are, and why. */
+  readonly left: readonly { readonly path: string; readonly step: number | null; readonly reason: string }[];
+  /** Bytes that are freed where each of `copies` takes the place of its save. */
+  readonly frees: number;
+  /** Bytes of the copies that were missing, and what the file system of `output` has free for them. */
+  readonly freeBytesNeeded: number;
+  readonly freeBytesAvailable: number;
+}
+
+/** What happens while copies are made. */
+export type StripEvent =
+  | { readonly type: 'plan'; readonly report: StripReport }
+  /** The work on a copy begins, `number` of `count`. */
+  | { readonly type: 'copy'; readonly number: number; readonly count: number; readonly save: StrippedSave }
+  | { readonly type: 'merge'; readonly event: MergeEvent }
+  | { readonly type: 'verify'; readonly event: VerifyProgress }
+  | { readonly type: 'done'; readonly report: StripReport };

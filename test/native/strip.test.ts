@@ -1,0 +1,288 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { planStrip, strip } from '../../src/analysis/strip/strip.ts';
+import { replacementLines } from '../../src/analysis/strip/text.ts';
+import type { StripEvent, StripOptions, StripReport } from '../../src/analysis/strip/types.ts';
+import { SYSTEM } from '../../src/base/disk/system.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { discoverRun } from '../../src/checkpoints/run/discover.ts';
+import { average } from '../../src/merge/average.ts';
+import { grid } from '../../src/merge/grid/grid.ts';
+import { keep } from '../../src/merge/keep/keep.ts';
+import { watch } from '../../src/merge/watch/watch.ts';
+import { temporaryFolder } from '../support/checkpoints.ts';
+import { differences, oracleOf, readOracle, unpackGolden } from '../support/containers.ts';
+import { treeOf } from '../support/hostile-case.ts';
+import { published } from '../support/multi-output.ts';
+import { type RunEntry, writeRun } from '../support/run-trees.ts';
+import { mergeError } from '../support/safetensors.ts';
+
+let folder: ReturnType<typeof temporaryFolder>;
+let run: string;
+const at = (...parts: string[]) => join(folder.path, ...parts);
+const MODEL = [{ name: 'model.embed_tokens.weight', dtype: 'BF16', shape: [512, 128] }] as const;
+const OPTIMIZER = 'x'.repeat(300_000);
+const entry = (step: number): RunEntry => ({
+  name: `checkpoint-${step}`,
+  step,
+  tokens: step * 1e6,
+  seed: step,
+  shards: [MODEL],
+  files: { 'optimizer.pt': OPTIMIZER, 'scheduler.pt': 'y' },
+});
+beforeEach(() => {
+  folder = temporaryFolder();
+  run = at('run');
+  writeRun(run, [100, 200, 300, 400, 500].map(entry));
+});
+afterEach(() => folder.remove());
+
+const asked = (more: Partial<StripOptions> = {}): StripOptions => ({
+  run,
+  budget: 9,
+  windows: ['500steps'],
+  output: at('copies'),
+  ...more,
+});
+const replace = (report: StripReport) => {
+  const lines = replacementLines(report);
+  for (const line of lines) execFileSync('sh', ['-ec', line]);
+  return lines.length;
+};
+const names = (path: string) => readdirSync(path).sort();
+
+describe('copies without the state of the trainer', () => {
+  it('are made of the saves that windows alone need, and of no other; no save is changed', async () => {
+    const before = treeOf(run);
+    const report = await strip(asked({ pin: [200] }));
+    expect(report).toMatchObject({ schema: 'ckpt-merge/strip', run, output: at('copies') });
+    expect(report.copies.map(({ step, state, verified }) => [step, state, verified])).toEqual([
+      [100, 'made', 'full'],
+      [300, 'made', 'full'],
+      [400, 'made', 'full'],
+    ]);
+    expect(report.left.map(({ step, reason }) => [step, reason])).toEqual([
+      [200, 'pinned'],
+      [500, 'the newest, the newest to resume from'],
+    ]);
+    expect(treeOf(run)).toEqual(before);
+    expect(names(at('copies'))).toEqual(['checkpoint-100', 'checkpoint-300', 'checkpoint-400']);
+    expect(names(at('copies', 'checkpoint-300'))).not.toContain('optimizer.pt');
+    // The tensors' bytes, as another reader has them.
+    const tensor = (path: string) => readOracle(join(path, 'model.safetensors')).get(MODEL[0].name)!.bytes;
+    expect(tensor(at('copies', 'checkpoint-300'))).toEqual(tensor(join(run, 'checkpoint-300')));
+    const frees = report.copies.reduce((sum, { bytes, copyBytes }) => sum + bytes - copyBytes, 0);
+    expect(report.frees).toBe(frees);
+    expect(report.copies[0]!.bytes - report.copies[0]!.copyBytes).toBeGreaterThan(290_000);
+  });
+
+  it('take the places of their saves by the lines that are printed: the run is what it was, merges too', async () => {
+    await average({ inputs: [run], output: at('before'), threads: 1 });
+    const shown = await discoverRun(run);
+    expect(replace(await strip(asked()))).toBe(4);
+    const now = await discoverRun(run);
+    const places = ({ checkpoints }: typeof now) => checkpoints.map(({ name, step, tokens, bytes }) => ({ name, step, tokens, bytes }));
+    expect(places(now)).toEqual(places(shown));
+    expect(names(run)).toEqual([100, 200, 300, 400, 500].map((step) => `checkpoint-${step}`));
+    await average({ inputs: [run], output: at('after'), threads: 1 });
+    const shard = (of: string) => published(at(of))['model.safetensors'];
+    const tensors = (of: string) => readOracle(at(of, 'model.safetensors'));
+    expect(shard('after')).toBeDefined();
+    expect(tensors('after')).toEqual(tensors('before'));
+    // Windows in tokens find them, though the files that counted them are gone.
+    expect((await keep({ run, budget: 9, windows: ['500M'] })).keep).toHaveLength(5);
+    const again = await strip(asked());
+    expect(again.copies).toEqual([]);
+    expect(again.left[0]).toMatchObject({ step: 100, reason: 'a copy of the model alone already' });
+  });
+
+  it('are made once: a second call checks them, and makes what is missing', async () => {
+    await strip(asked({ copies: 2 }));
+    expect(names(at('copies'))).toEqual(['checkpoint-100', 'checkpoint-200']);
+    const first = treeOf(at('copies', 'checkpoint-100'));
+    expect((await planStrip(asked())).copies.map(({ state }) => state)).toEqual(['there', 'there', 'missing', 'missing']);
+    const report = await strip(asked());
+    expect(report.copies.map(({ state, verified }) => [state, verified])).toEqual([
+      ['there', 'sample'],
+      ['there', 'sample'],
+      ['made', 'full'],
+      ['made', 'full'],
+    ]);
+    expect(treeOf(at('copies', 'checkpoint-100'))).toEqual(first);
+  });
+
+  it('that were cut short are gone on with: what was made by then stays', async () => {
+    const stop = new AbortController();
+    const onEvent = (event: StripEvent) => {
+      if (event.type === 'copy' && event.number === 3) stop.abort('SIGTERM');
+    };
+    await expect(strip(asked(), { signal: stop.signal, onEvent })).rejects.toBe('SIGTERM');
+    expect(names(at('copies'))).toEqual(['checkpoint-100', 'checkpoint-200']);
+    const { copies } = await strip(asked());
+    expect(copies.map(({ state }) => state)).toEqual(['there', 'there', 'made', 'made']);
+  });
+
+  it('planned say what they would free, and write nothing', async () => {
+    const plan = await planStrip(asked());
+    expect(plan).toMatchObject({ schema: 'ckpt-merge/strip-plan' });
+    expect(plan.copies.map(({ state, verified }) => [state, verified])).toEqual(Array(4).fill(['missing', null]));
+    expect(plan.frees).toBeGreaterThan(4 * 290_000);
+    expect(replacementLines(plan)).toEqual([]);
+    expect(existsSync(at('copies'))).toBe(false);
+  });
+
+  it('are not made where there is nothing to strip, nor of links, nor of names that do not say where they stand', async () => {
+    for (const name of ['optimizer.pt', 'scheduler.pt']) rmSync(join(run, 'checkpoint-100', name));
+    writeRun(at('elsewhere'), [entry(250)]);
+    symlinkSync('../elsewhere/checkpoint-250', join(run, 'checkpoint-250'));
+    writeRun(run, [{ ...entry(350), name: 'best' }]);
+    const { left } = await planStrip(asked({ budget: 20 }));
+    expect(Object.fromEntries(left.map(({ step, reason }) => [step, reason]))).toMatchObject({
+      100: 'it holds the model, and hardly anything besides',
+      250: 'a link: what it leads to is not moved',
+      350: 'its name does not say that it is at step 350, and a copy has no state that would',
+    });
+  });
+
+  it('of a model that lies deeper in the folder of its step stand for the whole folder', async () => {
+    const deep = at('deep');
+    for (const step of [1, 2, 3, 4, 5]) {
+      writeRun(deep, [{ name: `global_step_${step}/actor/huggingface`, seed: step, shards: [MODEL] }]);
+      writeFileSync(join(deep, `global_step_${step}/actor/optim_world_size_1_rank_0.pt`), OPTIMIZER);
+    }
+    const options = asked({ run: deep, windows: ['5steps'] });
+    const { keep: kept } = await keep({ run: deep, budget: 9, windows: ['5steps'] });
+    expect(kept.map(({ path }) => path)).toEqual([1, 2, 3, 4, 5].map((step) => join(deep, `global_step_${step}`)));
+    expect(kept.at(-1)!.held).toEqual(['the newest', 'the newest to resume from']);
+    expect(replace(await strip(options))).toBe(4);
+    expect(names(deep)).toEqual([1, 2, 3, 4, 5].map((step) => `global_step_${step}`));
+    expect((await discoverRun(deep)).checkpoints.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
+    expect(existsSync(join(deep, 'global_step_1', 'actor'))).toBe(false);
+  });
+
+  it.each([
+    ['megatron', '', 'iter_0000100'],
+    ['torchtitan', 'checkpoint', 'step-100'],
+    ['olmo-core', '', 'step100'],
+    ['accelerate', 'sharded', 'checkpoint-100'],
+    ['deepspeed-zero1', '', 'global_step100'],
+    ['lightning', 'run', 'epoch=0-step=10.ckpt'],
+  ])('of %s have its tensors, and merge with saves as they are', async (name, inner, save) => {
+    const home = join(unpackGolden(name, folder.path), inner);
+    const options = asked({ run: home, windows: ['5000steps'], atLeast: 1 });
+    const merge = (output: string) =>
+      average({ inputs: [home], select: { last: 2 }, output: at(output), format: 'safetensors', threads: 1 });
+    await merge('before');
+    const before = await discoverRun(home);
+    const report = await strip(options);
+    expect(report.copies.map(({ path, verified }) => [path, verified])).toEqual([[join(home, save), 'full']]);
+    replace(report);
+    await merge('after');
+    const tensors = (of: string) => readOracle(at(of, readdirSync(at(of)).find((file) => file.endsWith('.safetensors'))!));
+    expect(tensors('after')).toEqual(tensors('before'));
+    expect(tensors('after').size).toBeGreaterThan(0);
+    const after = await discoverRun(home);
+    const places = ({ checkpoints, excluded }: typeof after) => [
+      checkpoints.map(({ name: own, step, tokens }) => [own, step, tokens]),
+      excluded.map(({ step, reason }) => [step, reason]),
+    ];
+    expect(places(after)).toEqual(places(before));
+    expect((await discoverRun(home)).broken.length).toBe(before.broken.length);
+  });
+
+  it('hold the tensors that torch has in a save of Megatron-core', async () => {
+    const home = unpackGolden('megatron', folder.path);
+    await strip(asked({ run: home, windows: ['5000steps'], atLeast: 1 }));
+    const copy = at('copies', 'iter_0000100');
+    const found = await differences(await openCheckpoint(copy), oracleOf(home, 'iter_0000100', 100));
+    expect(found.filter((text) => !text.startsWith('optimizer.'))).toEqual([]);
+    expect(found.length).toBeGreaterThan(0);
+  });
+
+  it('leave a grid as it was made: nothing of it is another plan', async () => {
+    const options = { run, windows: ['2ckpt', '4ckpt'], endpoints: 'all', output: at('grid'), threads: 1 };
+    const { outputs } = await grid(options);
+    replace(await strip(asked()));
+    writeRun(run, [entry(600)]);
+    const after = await grid(options);
+    const skipped = after.outputs.filter((output) => output.skipped);
+    expect(skipped.map(({ name }) => name).sort()).toEqual(outputs.map(({ name }) => name).sort());
+    expect(after.outputs.length).toBeGreaterThan(outputs.length);
+    // Another save under the name of one, and it is another plan.
+    rmSync(join(run, 'checkpoint-200'), { recursive: true });
+    writeRun(run, [{ ...entry(200), seed: 99 }]);
+    expect((await mergeError(() => grid(options))).code).toBe('E_OUTPUT_EXISTS');
+  });
+
+  it('are nothing new to a watch', async () => {
+    const options = { run, output: at('merges'), select: { last: 3 }, once: true, settle: 0.05, threads: 1 };
+    await watch(options);
+    writeRun(run, [entry(600)]);
+    expect((await watch(options)).merges.map(({ step }) => step)).toEqual([600]);
+    replace(await strip(asked()));
+    expect((await watch(options)).merges).toEqual([]);
+    writeRun(run, [entry(700)]);
+    expect((await watch(options)).merges.map(({ step }) => step)).toEqual([700]);
+  });
+});
+
+describe('what is in the way of copies', () => {
+  it('space for some of them: all are asked for at once, and how many fit is said', async () => {
+    const plan = await planStrip(asked());
+    const free = Math.floor((2.5 * plan.freeBytesNeeded) / 4 / 4096);
+    vi.spyOn(SYSTEM.fs, 'statfs').mockImplementation((async (path: string) => ({
+      ...(await statfs(path)),
+      bavail: free,
+      bsize: 4096,
+    })) as never);
+    const error = await mergeError(() => strip(asked()));
+    expect(error).toMatchObject({ code: 'E_NO_SPACE', message: expect.stringContaining('models of 4 saves take') });
+    expect(error.help).toContain('`copies` 2 makes as many as fit');
+    expect(existsSync(at('copies'))).toBe(false);
+    expect((await strip(asked({ copies: 2 }))).copies).toHaveLength(2);
+    vi.restoreAllMocks();
+  });
+
+  it('a copy that was damaged since is found, and its line is not printed', async () => {
+    await strip(asked({ copies: 1 }));
+    const file = at('copies', 'checkpoint-100', 'model.safetensors');
+    const oracle = execFileSync('sh', [
+      '-c',
+      `printf '\\377\\377\\377\\377' | dd of=${file} bs=1 seek=$(( $(wc -c < ${file}) - 8 )) conv=notrunc 2>/dev/null`,
+    ]);
+    expect(oracle.length).toBe(0);
+    expect((await mergeError(() => strip(asked()))).code).toBe('E_VERIFY');
+  });
+
+  it('a save that is cut short is no save of the plan', async () => {
+    truncateSync(join(run, 'checkpoint-300', 'model.safetensors'), 10);
+    const { copies, notes } = await planStrip(asked());
+    expect(copies.map(({ step }) => step)).toEqual([100, 200, 400]);
+    expect(notes.join()).toContain('1 that are incomplete or damaged');
+  });
+
+  it.each<[string, () => Partial<StripOptions>, string]>([
+    ['the run as the folder of copies', () => ({ output: run }), 'E_OUTPUT_OVERLAPS_INPUT'],
+    ['a save as the folder of copies', () => ({ output: join(run, 'checkpoint-100') }), 'E_OUTPUT_OVERLAPS_INPUT'],
+    ['no copies at all', () => ({ copies: 0 }), 'E_OPTION'],
+    ['half a copy', () => ({ copies: 1.5 }), 'E_OPTION'],
+    ['an option of merges', () => ({ alpha: 0.2 }) as Partial<StripOptions>, 'E_OPTION'],
+    [
+      'a folder of somebody in the place of a copy',
+      () => {
+        mkdirSync(at('copies', 'checkpoint-200'), { recursive: true });
+        writeFileSync(at('copies', 'checkpoint-200', 'mine'), 'x');
+        return {};
+      },
+      'E_OUTPUT_EXISTS',
+    ],
+  ])('%s is refused, and nothing is touched', async (_, make, code) => {
+    const options = make();
+    const before = treeOf(dirname(run));
+    expect((await mergeError(() => strip(asked(options)))).code).toBe(code);
+    expect(treeOf(dirname(run))).toEqual(before);
+  });
+});
