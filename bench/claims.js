@@ -1,7 +1,7 @@
 /**
  * Is the best of a grid better, or lucky? Simulated grids of 24 arms, 1,000 seeds a row: how often a gain is
  * claimed, how often wrongly, and how often the interval of the arm that was chosen holds its true gain. Then
- * recipes over endpoints whose windows overlap. Takes some 20 minutes of a core.
+ * recipes over endpoints whose windows overlap. Takes some ten minutes of a core; `--seeds 100` a tenth of that.
  */
 import { normalOf, randomOf } from '../dist/base/numbers/random.js';
 import { concludeArtefact } from '../dist/search/conclusion/artefact.js';
@@ -11,7 +11,6 @@ import { normalCdf, normalQuantile } from '../dist/search/gaussian-process/norma
 import { cellName, concludedGrid, concludedRecipes } from './peers/claims-ours.js';
 import { table } from './support/measure.js';
 
-const SEEDS = 1000;
 const PARTS = { concludeArtefact, concludeRecipes, randomOf, normalOf, normalQuantile, normalCdf, covarianceRoot };
 
 /** @type {readonly import('./peers/claims-ours.js').Cell[]} */
@@ -34,9 +33,12 @@ const RECIPES = [
   { endpoints: 24, window: 12, stride: 2, reference: 4, recipes: 6, gain: 0.5 },
 ];
 
-export default async function claims() {
+/** @param {import('./support/context.js').Context} context */
+export default async function claims({ seeds }) {
+  /** With its standard error over the seeds. @param {number} share */
+  const percent = (share) => `${(100 * share).toFixed(1)} ± ${(100 * Math.sqrt((share * (1 - share)) / seeds)).toFixed(1)} %`;
   const rows = CELLS.map((cell) => {
-    const outcomes = Array.from({ length: SEEDS }, (_, seed) => concludedGrid(PARTS, cell, seed));
+    const outcomes = Array.from({ length: seeds }, (_, seed) => concludedGrid(PARTS, cell, seed));
     const row = {
       cell: cellName(cell),
       ...{ claimed: shareOf(outcomes, 'claimed'), wrong: shareOf(outcomes, 'wrong'), held: shareOf(outcomes, 'held') },
@@ -67,7 +69,7 @@ export default async function claims() {
     })),
   );
   const recipes = RECIPES.map((cell) => {
-    const outcomes = Array.from({ length: SEEDS }, (_, seed) => concludedRecipes(PARTS, cell, seed));
+    const outcomes = Array.from({ length: seeds }, (_, seed) => concludedRecipes(PARTS, cell, seed));
     const judged = outcomes.filter((outcome) => outcome.judged);
     return {
       ...cell,
@@ -83,7 +85,7 @@ export default async function claims() {
       ...{ 'wrongly claimed': percent(wrong), 'interval holds': held === null ? 'not judged' : percent(held) },
     })),
   );
-  return { seeds: SEEDS, rows, recipes };
+  return { seeds, rows, recipes };
 }
 
 /**
@@ -99,6 +101,3 @@ const shareOf = (rows, of) => rows.filter((row) => row[of]).length / rows.length
 
 /** @template {string} K @param {readonly Readonly<Record<K, number>>[]} rows @param {K} of */
 const meanOf = (rows, of) => rows.reduce((sum, row) => sum + row[of], 0) / rows.length;
-
-/** With its standard error over the seeds. @param {number} share */
-const percent = (share) => `${(100 * share).toFixed(1)} ± ${(100 * Math.sqrt((share * (1 - share)) / SEEDS)).toFixed(1)} %`;

@@ -1,6 +1,6 @@
 /**
  * The benches:
- * `npm run bench -- [NAME...] [--size 1.05e9] [--rounds 5] [--tensors 92000] [--dir DIR] [--keep]`. Prints
+ * `npm run bench -- [NAME...] [--size 1.05e9] [--rounds 5] [--tensors 92000] [--seeds 1000] [--dir DIR] [--keep]`. Prints
  * tables and writes bench/results/NAME.json. Data goes to a folder `ckpt-merge-bench` in DIR (default:
  * $CKPT_MERGE_BENCH_DIR, or the system's temporary folder) and is removed at the end without --keep; at full
  * size it takes up to 30 GB of disk, and 20 GB of memory if all of it is to stay in the page cache. Needs the
@@ -54,6 +54,7 @@ const { values, positionals } = parseArgs({
     size: { type: 'string', default: '1.05e9' },
     rounds: { type: 'string', default: '5' },
     tensors: { type: 'string', default: '92000' },
+    seeds: { type: 'string', default: '1000' },
     dir: { type: 'string', default: process.env.CKPT_MERGE_BENCH_DIR ?? tmpdir() },
     keep: { type: 'boolean', default: false },
   },
@@ -64,8 +65,8 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const [size, rounds, tensors] = [Number(values.size), Number(values.rounds), Number(values.tensors)];
-const context = createContext({ size, rounds, tensors, dir: join(values.dir, 'ckpt-merge-bench'), keep: values.keep });
+const [size, rounds, tensors, seeds] = [values.size, values.rounds, values.tensors, values.seeds].map(Number);
+const context = createContext({ size, rounds, tensors, seeds, dir: join(values.dir, 'ckpt-merge-bench'), keep: values.keep });
 const where = machine(context.binding, context.dir);
 console.log(
   `${where.cpu}, ${where.cores} cores, ${where.memoryGB} GB, Linux ${where.kernel}, ${where.fileSystem}, Node ${where.node}, ${where.isa}`,
@@ -77,7 +78,7 @@ try {
     try {
       const { default: bench } = await import(`./${name}.js`);
       const result = await bench(context);
-      if (result !== null) save(name, { machine: where, options: { size, rounds, tensors }, ...result });
+      if (result !== null) save(name, { machine: where, options: { size, rounds, tensors, seeds }, ...result });
     } catch (error) {
       // The other benches still say something.
       console.error(error);

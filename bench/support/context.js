@@ -11,8 +11,8 @@ import { timed } from './measure.js';
 /** @typedef {ReturnType<typeof createContext>} Context */
 /** @typedef {{ dir: string, paths: string[] }} Checkpoint */
 
-/** @param {{ size: number, rounds: number, dir: string, tensors: number, keep: boolean }} options */
-export function createContext({ size, rounds, dir, tensors, keep }) {
+/** @param {{ size: number, rounds: number, dir: string, tensors: number, seeds: number, keep: boolean }} options */
+export function createContext({ size, rounds, dir, tensors, seeds, keep }) {
   const binding = loadBinding();
   mkdirSync(dir, { recursive: true });
   let outputs = 0;
@@ -25,6 +25,8 @@ export function createContext({ size, rounds, dir, tensors, keep }) {
     dir,
     /** Tensors of the benches about many small tensors. */
     tensors,
+    /** Simulated cases of each row of the bench `claims`. */
+    seeds,
     /** What "all threads" means here. */
     cores: availableParallelism(),
 

@@ -36,8 +36,8 @@ export interface ArmBeliefs {
   along(at: Float64Array, direction: Float64Array): (t: number) => Float64Array;
   /** Mean and covariance of all true differences together. */
   moments(observed: Float64Array): Joint;
-  /** Distribution of target · true differences. */
-  mixture(observed: Float64Array, target: Float64Array): readonly NormalPart[];
+  /** Distribution of target · true differences: a function of the target. */
+  mixture(observed: Float64Array): (target: Float64Array) => readonly NormalPart[];
 }
 
 /** Universal kriging under one value of the hyperparameters. */
@@ -103,10 +103,12 @@ export function armBeliefs(covariance: Float64Array, points: readonly Point[], a
           const { pa, pd } = line[r]!;
           // What sets an arm apart is no part of the residual.
           const free = new Float64Array(size);
-          if (all > alone + NEGLIGIBLE)
-            apart.forEach(({ arm, factor }, a) => {
-              free[arm] = free[arm]! + each[a]! * factor * (pa[arm]! + t * pd[arm]!);
-            });
+          if (all > alone + NEGLIGIBLE) {
+            for (let a = 0; a < each.length; a++) {
+              const { arm, factor } = apart[a]!;
+              free[arm]! += each[a]! * factor * (pa[arm]! + t * pd[arm]!);
+            }
+          }
           for (let i = 0; i < size; i++) residual[i] = residual[i]! + all * (pa[i]! + t * pd[i]!) - dot(precision, free, i * size, 0, size);
         });
         const pulled = times(noise, residual);
@@ -157,25 +159,29 @@ export function armBeliefs(covariance: Float64Array, points: readonly Point[], a
         covariance: squares.map((value, k) => value - mean[Math.floor(k / size)]! * mean[k % size]!),
       };
     },
-    mixture(observed, target) {
+    mixture(observed) {
       const line = lineOf(observed, new Float64Array(size));
-      const noiseOfTarget = times(noise, target);
-      return weightsAt(readings, line, 0).flatMap(({ alone, each }, r): NormalPart[] => {
-        const { precision, apart } = readings[r]!;
-        const { pa } = line[r]!;
-        const mean = dot(target, observed) - dot(noiseOfTarget, pa);
-        const reach = times(precision, noiseOfTarget);
-        const variance = dot(target, noiseOfTarget) - dot(noiseOfTarget, reach);
-        const part = (weight: number, shift: number, more: number) => ({
-          weight,
-          mean: mean + shift,
-          std: Math.sqrt(Math.max(0, variance + more)),
+      const weights = weightsAt(readings, line, 0);
+      return (target) => {
+        const noiseOfTarget = times(noise, target);
+        return weights.flatMap(({ alone, each, all }, r): NormalPart[] => {
+          if (all < NEGLIGIBLE) return [];
+          const { precision, apart } = readings[r]!;
+          const { pa } = line[r]!;
+          const mean = dot(target, observed) - dot(noiseOfTarget, pa);
+          const reach = times(precision, noiseOfTarget);
+          const variance = dot(target, noiseOfTarget) - dot(noiseOfTarget, reach);
+          const part = (weight: number, shift: number, more: number) => ({
+            weight,
+            mean: mean + shift,
+            std: Math.sqrt(Math.max(0, variance + more)),
+          });
+          return [
+            part(alone, 0, 0),
+            ...apart.map(({ arm, factor }, a) => part(each[a]!, factor * reach[arm]! * pa[arm]!, factor * reach[arm]! ** 2)),
+          ].filter(({ weight }) => weight >= NEGLIGIBLE);
         });
-        return [
-          part(alone, 0, 0),
-          ...apart.map(({ arm, factor }, a) => part(each[a]!, factor * reach[arm]! * pa[arm]!, factor * reach[arm]! ** 2)),
-        ].filter(({ weight }) => weight >= NEGLIGIBLE);
-      });
+      };
     },
   };
 }
@@ -189,24 +195,43 @@ interface Line {
   readonly dd: number;
 }
 
-/** How likely each reading is at t of a line: without an arm apart, with each, and altogether. */
-function weightsAt(readings: readonly Reading[], line: readonly Line[], t: number) {
+/** How likely a reading is: without an arm apart, with each, and altogether. */
+interface Likely {
+  alone: number;
+  readonly each: Float64Array;
+  all: number;
+}
+
+/** How likely each reading is at t of a line. In loops, as intervals ask for it at a hundred places. */
+function weightsAt(readings: readonly Reading[], line: readonly Line[], t: number): readonly Readonly<Likely>[] {
   let most = Number.NEGATIVE_INFINITY;
-  const logs = readings.map(({ logWeight, apart }, r) => {
+  const weights = readings.map(({ logWeight, apart }, r): Likely => {
     const { pa, pd, aa, ad, dd } = line[r]!;
     const base = logWeight - 0.5 * (aa + 2 * t * ad + t * t * dd);
-    const each = Float64Array.from(apart, (of) => base + of.logWeight + 0.5 * of.factor * (pa[of.arm]! + t * pd[of.arm]!) ** 2);
-    most = each.reduce((a, b) => Math.max(a, b), Math.max(most, base + LOG_EVEN));
-    return { alone: base + LOG_EVEN, each };
+    const each = new Float64Array(apart.length);
+    most = Math.max(most, base + LOG_EVEN);
+    for (let a = 0; a < each.length; a++) {
+      const { arm, factor, logWeight: own } = apart[a]!;
+      const residual = pa[arm]! + t * pd[arm]!;
+      const log = base + own + 0.5 * factor * residual * residual;
+      each[a] = log;
+      if (log > most) most = log;
+    }
+    return { alone: base + LOG_EVEN, each, all: 0 };
   });
   let total = 0;
-  const raw = logs.map(({ alone, each }) => {
-    const weights = { alone: Math.exp(alone - most), each: each.map((log) => Math.exp(log - most)) };
-    const all = weights.each.reduce((a, b) => a + b, weights.alone);
-    total += all;
-    return { ...weights, all };
-  });
-  return raw.map(({ alone, each, all }) => ({ alone: alone / total, each: each.map((weight) => weight / total), all: all / total }));
+  for (const of of weights) {
+    of.alone = Math.exp(of.alone - most);
+    of.all = of.alone;
+    for (let a = 0; a < of.each.length; a++) of.all += of.each[a] = Math.exp(of.each[a]! - most);
+    total += of.all;
+  }
+  for (const of of weights) {
+    of.alone /= total;
+    of.all /= total;
+    for (let a = 0; a < of.each.length; a++) of.each[a]! /= total;
+  }
+  return weights;
 }
 
 /** Correlations of arms by how far apart they are along the axes: any two words of a choice are 1 apart. */
@@ -267,5 +292,7 @@ function mirror(matrix: Float64Array, size: number): void {
 }
 
 function times(matrix: Float64Array, x: Float64Array): Float64Array {
-  return Float64Array.from(x, (_, i) => dot(matrix, x, i * x.length, 0, x.length));
+  const product = new Float64Array(x.length);
+  for (let i = 0; i < x.length; i++) product[i] = dot(matrix, x, i * x.length, 0, x.length);
+  return product;
 }

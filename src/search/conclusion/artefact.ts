@@ -3,7 +3,7 @@ import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Axis, Point } from '../gaussian-process/cube.ts';
 import { normalCdf } from '../gaussian-process/normal.ts';
 import { medianOf } from '../gaussian-process/warp.ts';
-import { armBeliefs } from './arm-beliefs.ts';
+import { armBeliefs, type NormalPart } from './arm-beliefs.ts';
 import { itemNoise } from './arm-noise.ts';
 import { chosenInterval } from './chosen-interval.ts';
 import { pairedItems, type Scored } from './difference.ts';
@@ -164,7 +164,8 @@ export function concludeArtefact(input: ArtefactInput): ArtefactConclusion {
     const chosenAt = (t: number) => bestOf(line(t), candidates.length) === chosen;
     return chosenInterval({ value, error: Math.sqrt(variance), of: candidates.length, chosenAt }, LEVEL);
   });
-  const believed = (arm: number) => summary(beliefs.mixture(x, targetOf(arm, against)));
+  const mixture = beliefs.mixture(x);
+  const believed = (arm: number) => summary(mixture(targetOf(arm, against)));
   const best = believed(chosen);
   const interval = intervals[against]!;
   const found = {
@@ -267,7 +268,7 @@ function sameScores(a: Scored, b: Scored): boolean {
   return lists?.every((list) => list.every((value) => value === 0)) ?? false;
 }
 
-function summary(parts: ReturnType<ReturnType<typeof armBeliefs>['mixture']>): { mean: number; std: number; probability: number } {
+function summary(parts: readonly NormalPart[]): { mean: number; std: number; probability: number } {
   const mean = parts.reduce((sum, part) => sum + part.weight * part.mean, 0);
   const variance = parts.reduce((sum, part) => sum + part.weight * (part.std ** 2 + (part.mean - mean) ** 2), 0);
   const above = ({ mean: at, std }: (typeof parts)[number]) => (std > 0 ? normalCdf(at / std) : Number(at > 0));

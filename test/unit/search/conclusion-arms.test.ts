@@ -105,7 +105,7 @@ describe('the model of a grid', () => {
     const found = beliefs.along(observed, new Float64Array(4))(0);
     for (const i of [0, 1, 2, 3]) expect(found[i]).toBeCloseTo(expected[i]!, 3);
     const target = Float64Array.from([0, 0, 1, -1]);
-    const mixture = beliefs.mixture(observed, target);
+    const mixture = beliefs.mixture(observed)(target);
     expect(mixture.reduce((sum, { weight }) => sum + weight, 0)).toBeCloseTo(1, 6);
     expect(mixture.reduce((sum, { weight, mean }) => sum + weight * mean, 0)).toBeCloseTo(found[2]! - found[3]!, 6);
     const { mean, covariance: all } = beliefs.moments(observed);
