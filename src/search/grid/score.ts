@@ -207,8 +207,14 @@ function roundsOf({ candidates }: KnownArms, { study }: Session): NextRound {
     const tried = new Set(trials.map(({ recipe }) => recipe));
     const missing = requests.filter(({ recipe }) => !tried.has(recipe)).map(({ request }) => request);
     if (missing.length === 0) return { ended: 'trials' };
-    const first = Math.max(-1, ...study.trials.map(({ id }) => id)) + 1;
-    return { first, requests: trials.length === 0 ? missing.slice(0, 1) : missing, total: trials.length + missing.length };
+    // Numbers that a kill left out come first: then each trial has the one that it would have had.
+    const ids = new Set(study.trials.map(({ id }) => id));
+    let first = 0;
+    while (ids.has(first)) first++;
+    let past = first;
+    while (past - first < missing.length && !ids.has(past)) past++;
+    const next = missing.slice(0, trials.length === 0 ? 1 : past - first);
+    return { first, requests: next, total: trials.length + missing.length };
   };
 }
 
