@@ -63,17 +63,19 @@ export class BoxSpots {
     let files = 0;
     for (const { boxes } of tables) for (const file of boxes?.file ?? []) files = Math.max(files, file + 1);
     const first = new Int32Array(files + 1);
-    for (const [, , , file] of boxesOfMatrices(tables)) first[file + 1]!++;
+    eachBoxOfMatrices(tables, (_table, _row, _box, file) => {
+      first[file + 1]!++;
+    });
     for (let file = 0; file < files; file++) first[file + 1]! += first[file]!;
     const boxes = first[files]!;
     [this.#table, this.#row, this.#box] = [new Int32Array(boxes), new Int32Array(boxes), new Int32Array(boxes)];
     const next = first.slice();
-    for (const [table, row, box, file] of boxesOfMatrices(tables)) {
+    eachBoxOfMatrices(tables, (table, row, box, file) => {
       const at = next[file]!++;
       this.#table[at] = table;
       this.#row[at] = row;
       this.#box[at] = box;
-    }
+    });
     this.#first = first;
   }
 
@@ -88,9 +90,9 @@ export class BoxSpots {
       const rank = shapes[row]!.length;
       const from = boundsAt[row]! + (box - first[row]!) * 3 * rank;
       const begin = offset[box]!;
-      const elements = runOf(bounds.subarray(from + rank, from + 2 * rank), bounds.subarray(from + 2 * rank, from + 3 * rank));
-      const end = begin + (elements * dtypeByCode(dtypes[row]!).bits) / 8;
-      for (const piece of overlapping(pieces, begin, end)) {
+      const end = begin + (runOf(bounds, from + rank, rank) * dtypeByCode(dtypes[row]!).bits) / 8;
+      for (let p = firstEndingBehind(pieces, begin); p < pieces.length && pieces[p]!.at < end; p++) {
+        const piece = pieces[p]!;
         const last = Math.min(end, piece.at + piece.bytes.length);
         for (let at = Math.max(begin, piece.at); last - at >= SPOT_BYTES; at += BLOCK_BYTES) {
           const seen = piece.bytes.subarray(at - piece.at, Math.min(at + BLOCK_BYTES, last) - piece.at);
@@ -104,39 +106,39 @@ export class BoxSpots {
   }
 }
 
-function* boxesOfMatrices(
-  tables: readonly TensorTable[],
-): Generator<readonly [table: number, row: number, box: number, file: number], void> {
+function eachBoxOfMatrices(tables: readonly TensorTable[], visit: (table: number, row: number, box: number, file: number) => void): void {
   for (const [t, { boxes, shapes, count }] of tables.entries()) {
     if (boxes === null) continue;
     for (let row = 0; row < count; row++) {
       if (shapes[row]!.length < 2) continue;
-      for (let box = boxes.first[row]!; box < boxes.first[row + 1]!; box++) yield [t, row, box, boxes.file[box]!];
+      for (let box = boxes.first[row]!; box < boxes.first[row + 1]!; box++) visit(t, row, box, boxes.file[box]!);
     }
   }
 }
 
-/** Elements of a box whose elements follow one another in its file; 0 of any other. */
-function runOf(size: Float64Array, stride: Float64Array): number {
+/**
+ * Elements of a box whose elements follow one another in its file; 0 of any other.
+ * @param at where its sizes begin in `bounds`, and its strides behind them
+ */
+function runOf(bounds: Float64Array, at: number, rank: number): number {
   let run = 1;
-  for (let axis = size.length - 1; axis >= 0; axis--) {
-    if (size[axis] !== 1 && stride[axis] !== run) return 0;
-    run *= size[axis]!;
+  for (let axis = rank - 1; axis >= 0; axis--) {
+    const size = bounds[at + axis]!;
+    if (size !== 1 && bounds[at + rank + axis] !== run) return 0;
+    run *= size;
   }
   return run;
 }
 
-/** Those of a file's pieces, in their order, that share bytes with a range. */
-function overlapping(pieces: readonly SeenBytes[], begin: number, end: number): readonly SeenBytes[] {
+/** The first of a file's pieces, in their order, that ends behind a byte. */
+function firstEndingBehind(pieces: readonly SeenBytes[], byte: number): number {
   let [low, high] = [0, pieces.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (pieces[middle]!.at + pieces[middle]!.bytes.length <= begin) low = middle + 1;
+    if (pieces[middle]!.at + pieces[middle]!.bytes.length <= byte) low = middle + 1;
     else high = middle;
   }
-  let past = low;
-  while (past < pieces.length && pieces[past]!.at < end) past++;
-  return pieces.slice(low, past);
+  return low;
 }
 
 /** Rows are in the order of their data. */

@@ -13,7 +13,13 @@ export interface Part {
   readonly offset?: number;
   readonly length?: number;
   /** What the item says instead of what the metadata does. */
-  readonly stored?: { readonly shape?: readonly number[]; readonly class?: string; readonly bytes?: Uint8Array; readonly behind?: number };
+  readonly stored?: {
+    readonly shape?: readonly number[];
+    readonly stride?: readonly number[];
+    readonly class?: string;
+    readonly bytes?: Uint8Array;
+    readonly behind?: number;
+  };
 }
 
 export interface DcpTensor {
@@ -100,7 +106,7 @@ function itemOf({ size: length, stored = {} }: Part, dtype: string): Buffer {
   const elements = shape.reduce((product, count) => product * count, 1);
   const kind = stored.class ?? CLASSES[dtype] ?? 'FloatStorage';
   const width = WIDTHS[kind] ?? 4;
-  const stride = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, count) => product * count, 1));
+  const stride = stored.stride ?? shape.map((_, axis) => shape.slice(axis + 1).reduce((product, count) => product * count, 1));
   const bytes = stored.bytes ?? randomBytes(elements * width);
   const archive = zipOf(torchFiles(pickle(tensor({ class: kind, numel: bytes.length / width, shape, stride })), { 0: bytes }));
   return Buffer.concat([archive, Buffer.alloc(stored.behind ?? 0)]);

@@ -1,6 +1,8 @@
+import { truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ByteReader } from '../../../src/base/store/byte-reader.ts';
+import { OpenCache } from '../../../src/checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { readTensor } from '../../../src/checkpoints/tensors/extents.ts';
 import { along, both, type CutTensor, writeCut } from '../../support/dcp-cuts.ts';
@@ -36,6 +38,56 @@ it('an item that is as long as others and says something else is refused by name
   writeDcp(path, { tensors: { w: { shape: [40, 3], parts: parts.with(17, { ...part(17), stored: { shape: [3, 2] } }) } } });
   const { code, message } = await mergeError(() => openCheckpoint(path));
   expect([code, message]).toEqual(['E_DCP', `${join(path, '__0_0.distcp')}: w has a part of [3, 2] here, which .metadata says is [2, 3]`]);
+});
+
+it('steps of a run whose items are alike have one table, and any that is not has its own', async () => {
+  const folder = temporaryFolder();
+  // The same values in all: these archives have their checksums before them.
+  const bytes = Buffer.from(Float32Array.from({ length: 9 }, (_, i) => i + 0.5).buffer);
+  const sized = (stored?: Part['stored']): Part => ({ start: [0, 0], size: [3, 3], stored: { bytes, ...stored } });
+  const step = (name: string, v: Part): string => {
+    writeDcp(join(folder, name), { tensors: { w: { shape: [3, 3], parts: [sized()] }, v: { shape: [3, 3], parts: [v] } } });
+    return join(folder, name);
+  };
+  const paths = {
+    first: step('step-1', sized()),
+    like: step('step-2', sized()),
+    turned: step('step-3', sized({ stride: [1, 3] })),
+    last: step('step-4', sized()),
+    other: step('step-5', sized({ class: 'IntStorage' })),
+    short: step('step-6', sized()),
+  };
+  const cache = new OpenCache();
+  const [first, like, turned, last] = [
+    await openCheckpoint(paths.first, { cache }),
+    await openCheckpoint(paths.like, { cache }),
+    await openCheckpoint(paths.turned, { cache }),
+    await openCheckpoint(paths.last, { cache }),
+  ];
+  expect(like.shards[0]!.tensors).toBe(first.shards[0]!.tensors);
+  expect(like.files[0]!.path).toBe(join(paths.like, '__0_0.distcp'));
+  for (const [path, shared] of [
+    [paths.like, like],
+    [paths.turned, turned],
+    [paths.last, last],
+  ] as const) {
+    const alone = await openCheckpoint(path);
+    const reader = new ByteReader();
+    for (const name of ['w', 'v']) {
+      const own = await readTensor(reader, alone, alone.locate(name)!);
+      expect((await readTensor(reader, shared, shared.locate(name)!)).equals(own)).toBe(true);
+    }
+    await reader.close();
+  }
+  const reader = new ByteReader();
+  const crossed = await readTensor(reader, turned, turned.locate('v')!);
+  await reader.close();
+  expect([...new Float32Array(new Uint8Array(crossed).buffer)]).toEqual([0.5, 3.5, 6.5, 1.5, 4.5, 7.5, 2.5, 5.5, 8.5]);
+
+  const refusal = async (path: string) => mergeError(() => openCheckpoint(path, { cache }));
+  expect(await refusal(paths.other)).toMatchObject({ code: 'E_DCP', details: { file: join(paths.other, '__0_0.distcp'), tensor: 'v' } });
+  truncateSync(join(paths.short, '__0_0.distcp'), 500);
+  expect(await refusal(paths.short)).toMatchObject({ code: 'E_FILE_TRUNCATED', details: { file: join(paths.short, '__0_0.distcp') } });
 });
 
 it('metadata whose plans come first, and speak of the same indices', async () => {

@@ -38,7 +38,7 @@ export class ItemReader {
 
   /**
    * @param items of one file, in the order in which they lie there
-   * @param found told of each where its values lie
+   * @param found told of each where its values lie: of items that are alike, the same object
    * @throws MergeError E_DCP where an item is something else than one plain tensor; E_ZIP, E_PICKLE,
    *   E_PICKLE_CLASS, E_TORCH_FILE; E_FILE_TRUNCATED, E_IO; what `found` throws
    */
@@ -83,12 +83,13 @@ export class ItemReader {
       const message = `${file.path}, byte ${offset}: the item of ${name} ${placed.refused}`;
       throw new MergeError('E_DCP', message, { details: { file: file.path, tensor: name, position: offset } });
     }
-    if (placed.at <= MOST_HEAD) {
-      const forms = this.#forms.get(length) ?? [];
-      if (forms.length < MOST_FORMS) forms.push({ ...placed, head: Buffer.from(await region.bytes(0, placed.at)) });
-      this.#forms.set(length, forms);
-      this.#headBytes = Math.max(this.#headBytes, placed.at);
-    }
-    return placed;
+    if (placed.at > MOST_HEAD) return placed;
+    const forms = this.#forms.get(length) ?? [];
+    this.#forms.set(length, forms);
+    this.#headBytes = Math.max(this.#headBytes, placed.at);
+    if (forms.length === MOST_FORMS) return placed;
+    const form = { ...placed, head: Buffer.from(await region.bytes(0, placed.at)) };
+    forms.push(form);
+    return form;
   }
 }

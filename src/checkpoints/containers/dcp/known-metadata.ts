@@ -15,7 +15,7 @@ type Range = readonly [start: number, end: number];
 
 interface Known {
   readonly bytes: Buffer;
-  /** Where the key of the save begins. */
+  /** Where the key of the save begins; the end where there is none. */
   readonly from: number;
   /** Texts behind it, in their order. */
   readonly texts: readonly Range[];
@@ -34,8 +34,10 @@ export class KnownMetadata {
   read(bytes: Buffer, path: string): DcpMetadata {
     if (this.#known !== null && isLike(bytes, this.#known)) return this.#known.metadata;
     const metadata = readMetadata(bytes, path);
-    const from = bytes.lastIndexOf(SAVE);
-    const texts = from < 0 ? null : textsFrom(bytes, from);
+    const save = bytes.lastIndexOf(SAVE);
+    // Versions of torch that name no save write the same bytes at each step.
+    const from = save < 0 ? bytes.length : save;
+    const texts = save < 0 ? [] : textsFrom(bytes, from);
     if (texts !== null) this.#known = { bytes, from, texts, metadata };
     return metadata;
   }
