@@ -6,11 +6,13 @@ import { printable } from '../../src/render/format.ts';
 import { lineChart } from '../../src/render/html/line-chart.ts';
 import { htmlPage } from '../../src/render/html/page.ts';
 import { forecastPage } from '../../src/search/forecast/page.ts';
+import { gridPage } from '../../src/search/grid/page.ts';
 import { searchPage } from '../../src/search/optimise/page.ts';
 import { lowContrast } from './contrast.ts';
 import { hoverCell, hoverPlace, openPage, startBrowser } from './open-page.ts';
 import { sampleDiff } from './sample-diff.ts';
 import { sampleForecast } from './sample-forecast.ts';
+import { sampleGrid } from './sample-grid.ts';
 import { sampleRouters } from './sample-routers.ts';
 import { sampleSearch } from './sample-search.ts';
 
@@ -34,6 +36,7 @@ const PAGES = {
   'a search of two': searchPage(sampleSearch('plane')),
   'a validated search of a schedule': searchPage(sampleSearch('schedule', { trials: 25 })),
   'a forecast': forecastPage(sampleForecast({ calibrated: true })),
+  'a scored grid': gridPage(sampleGrid({ failed: true })),
 };
 
 let browser: Browser;
@@ -157,6 +160,27 @@ it('a chart of scores names its levels and what is far off or failed under the p
   await single.page.context().close();
 });
 
+it('the page of a grid shows the chosen recipe, the newest and the plain mean where the pointer is along the run', async () => {
+  const document = sampleGrid();
+  const { page, incidents } = await openPage(browser, gridPage(document));
+  const figure = page.locator('figure.line', { hasText: 'Along the run' });
+  await hoverPlace(figure, 0.999);
+  const tip = page.locator('.tip:visible');
+  expect(await tip.locator('> b').textContent()).toBe('step 2000');
+  const scoreOf = (name: string) => [...document.outputs, ...document.references].find((one) => one.name === name)!.score!;
+  const shown = await tip.locator('span').allTextContents();
+  for (const [line, name] of [
+    ['w200-wma', 'step2000-w200-wma'],
+    ['newest', 'step2000'],
+    ['mean of 200steps', 'step2000-w200-sma'],
+  ] as const)
+    expect(shown).toContainEqual(expect.stringContaining(`${line} ${scoreOf(name).toPrecision(6)}`));
+  const chosen = page.locator('table tr', { hasText: 'step2000-w200-wma' }).filter({ hasText: 'chosen' });
+  expect(await chosen.count()).toBeGreaterThan(0);
+  expect(incidents).toEqual([]);
+  await page.context().close();
+});
+
 it('a curve shows its nearest value at a trial that lies between its points', async () => {
   const { page } = await openPage(browser, PAGES['a search of one parameter']);
   const figure = page.locator('figure.line', { hasText: 'What the model makes of lambda' });
@@ -184,7 +208,7 @@ describe('hostile names', () => {
     expect(hostile[0]!.text).toContain(`${printable(name)} holds 3 NaN`);
   });
 
-  it('are text in searches and forecasts', async () => {
+  it('are text in searches, forecasts and grids', async () => {
     const name = HOSTILE.join(' ');
     const [ordinary, hostile] = [searches('runs/dense/checkpoint'), searches(name)];
     for (const [i, text] of hostile.entries()) {
@@ -226,6 +250,7 @@ describe('hostile names', () => {
       searchPage(schedule),
       searchPage({ ...chain, onBounds: [{ parameter: name, side: 'low', text: name }] }),
       forecastPage({ ...sampleForecast({ calibrated: true, name }), warnings }),
+      gridPage({ ...sampleGrid({ name, failed: true }), warnings }),
     ];
   }
 

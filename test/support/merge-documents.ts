@@ -24,9 +24,12 @@ import { namingContext } from '../../src/model/roles/context.ts';
 import { CONFIG_KEYS, configNumber, readConfigText, readModelConfig } from '../../src/model/roles/model-config.ts';
 import { configuredExperts } from '../../src/model/roles/moe-checks.ts';
 import { parseRecipe } from '../../src/recipe/file/parse.ts';
+import { expandGrid } from '../../src/recipe/grid/expand.ts';
+import { parseGrid } from '../../src/recipe/grid/parse.ts';
 import { readDecayFactors, readRateCurve } from '../../src/recipe/schedule/decay-files.ts';
 import { type DocumentReader, inMemory, oneOf, refusedAtMost, written } from './document-reader.ts';
 import { jsonMutator, textMutator, yamlMutator } from './mutate.ts';
+import { runOfSteps, stepsFrom } from './run-objects.ts';
 
 const CONFIG = {
   architectures: ['OlmoeForCausalLM'],
@@ -52,6 +55,24 @@ const CONFIG = {
   id2label: { 0: 'a' },
   limits: [0, 1.5],
 };
+
+const GRID = `run: ../runs/moe
+windows: [125B, 5000steps, 10ckpt]
+endpoints: [newest, 'every:250B', 12000]
+strides: [1, 2]
+method: [wsm, ema]
+decay: [linear, minus-sqrt]
+half-life: 20B
+controls: [reverse, 'scramble-seeds:1-2']
+dtype: [BF16, F32]
+policies:
+  plain: []
+  newest-routers: [{ role: routers, use: newest }]
+stage-starts: [300B, 20000steps]
+tokens-per-step: 25M
+`;
+/** Forty saves, 25B tokens apart. */
+const FORTY = runOfSteps(stepsFrom(1000, 1000, 40), 25e6);
 
 const WATCH = { time: '2026-11-21T10:00:00Z', checkpoint: 'checkpoint-2', step: 2, tokens: null };
 const RECORD = {
@@ -246,6 +267,15 @@ export const MERGE_DOCUMENTS: readonly DocumentReader[] = [
     read: inMemory((text) => mergeCard(PROVENANCE, { name: 'merged', sourceReadme: text })),
   },
   { name: 'a recipe', mutate: yamlMutator(RECIPE), read: inMemory((text) => parseRecipe('r.yaml', text, (path) => path)) },
+  {
+    name: 'a grid file',
+    mutate: yamlMutator(GRID),
+    read: inMemory(async (text) => {
+      const grid = parseGrid('g.yaml', text, (path) => path);
+      for (const { axes } of (await expandGrid(grid, FORTY)).arms) JSON.stringify(axes);
+    }),
+    seldom: 5,
+  },
   { name: 'decay factors', mutate: textMutator(TABLES.decay), read: written('decay.txt', (path) => readDecayFactors(path, 3)) },
   { name: 'a learning-rate curve', mutate: textMutator(TABLES.curve), read: written('curve.csv', (path) => readRateCurve(path)) },
   {

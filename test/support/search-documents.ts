@@ -6,6 +6,9 @@ import { type Evaluated, readScore } from '../../src/search/evaluate/results/rea
 import { storedForecast } from '../../src/search/forecast/document.ts';
 import { forecastPage } from '../../src/search/forecast/page.ts';
 import { forecastText } from '../../src/search/forecast/text.ts';
+import { gridPage } from '../../src/search/grid/page.ts';
+import { storedGridScores } from '../../src/search/grid/report.ts';
+import { gridScoresText } from '../../src/search/grid/text.ts';
 import { AskTellSession } from '../../src/search/optimise/ask-tell.ts';
 import { searchPage } from '../../src/search/optimise/page.ts';
 import { storedSearch } from '../../src/search/optimise/report.ts';
@@ -17,6 +20,7 @@ import { scheduleSpace } from '../../src/search/space/schedule.ts';
 import { readStudy, type StoredStudy } from '../../src/search/study/read.ts';
 import type { StudyIdentity, TrialLine } from '../../src/search/study/trials-file.ts';
 import { sampleForecast } from '../browser/sample-forecast.ts';
+import { sampleGridStudy } from '../browser/sample-grid.ts';
 import { type SampleKind, sampleSearch } from '../browser/sample-search.ts';
 import { type DocumentReader, inMemory, oneOf, written } from './document-reader.ts';
 import { jsonMutator, type Mutator, pick, scrambled, yamlMutator } from './mutate.ts';
@@ -66,8 +70,15 @@ const SCORE = {
   ...{ higher_is_better: { acc: true, loss: false }, constraints: { size: -1, ok: true } },
 };
 
-/** Lines of a file of trials as a search of that kind leaves them. */
-function trialLines(kind: SampleKind | 'forecast'): object[] {
+/** Kinds of studies whose trials are read. */
+type StudyKind = SampleKind | 'forecast' | 'grid';
+
+/** Lines of a file of trials as a study of that kind leaves them. */
+function trialLines(kind: StudyKind): object[] {
+  if (kind === 'grid') {
+    const { identity: study, trials } = sampleGridStudy({ ends: 4, failed: true });
+    return trials.map((line, i) => (i === 0 ? { ...line, schema: 'ckpt-merge/trials', version: 1, study } : line));
+  }
   const forecast = kind === 'forecast';
   const document = forecast
     ? { ...sampleForecast({ windows: 4 }), space: { name: 'windows', parameters: [] } }
@@ -105,7 +116,7 @@ function trialLines(kind: SampleKind | 'forecast'): object[] {
 }
 
 /** A file of trials with one line, most often the first, changed. */
-function trialsMutator(kind: SampleKind | 'forecast'): Mutator {
+function trialsMutator(kind: StudyKind): Mutator {
   const lines = trialLines(kind);
   const mutators = lines.map(jsonMutator);
   const texts = lines.map((line) => JSON.stringify(line));
@@ -124,6 +135,10 @@ async function report(text: string, folder: string): Promise<void> {
     const document = await storedForecast(stored);
     forecastText(document, plainColors);
     forecastPage(document);
+  } else if (stored.identity.kind === 'grid') {
+    const document = await storedGridScores(stored);
+    gridScoresText(document, plainColors);
+    gridPage(document);
   } else {
     const document = await storedSearch(stored);
     searchText(document, plainColors);
@@ -219,7 +234,7 @@ async function forecastIn(folder: string): Promise<StoredStudy> {
 
 export const SEARCH_DOCUMENTS: readonly DocumentReader[] = [
   { name: 'a search space', mutate: yamlMutator(SPACE), read: (text) => parseSpace('s.yaml', text, MEMBERS) },
-  ...(['pairwise', 'plane', 'schedule', 'soup', 'forecast'] as const).map(
+  ...(['pairwise', 'plane', 'schedule', 'soup', 'forecast', 'grid'] as const).map(
     (kind): DocumentReader => ({
       name: `trials of ${kind}`,
       mutate: trialsMutator(kind),

@@ -236,9 +236,13 @@ interface ArmNoise {
   readonly items: number | null;
 }
 
-/** Differences and how they err together, by item where all have the same items; null where nothing tells it. */
+/**
+ * Differences and how they err together, by item where all have the same items; null where nothing tells it, or some are
+ * as far apart as no number can say.
+ */
 function noiseOf(scored: readonly Placed<Arm | ArmReference>[], base: Scored, sign: number): ArmNoise | null {
   const values = Float64Array.from(scored, ({ score }) => sign * (score.score - base.score));
+  if (!values.every(Number.isFinite)) return null;
   const scores = scored.map(({ score }) => score);
   const paired = itemNoise(base, scores);
   if (paired !== null) return { values, ...paired };
@@ -250,7 +254,7 @@ function noiseOf(scored: readonly Placed<Arm | ArmReference>[], base: Scored, si
   others.forEach((variance, i) => {
     covariance[i * (others.length + 1)] = own! + variance;
   });
-  return { values, covariance, items: null };
+  return covariance.every(Number.isFinite) ? { values, covariance, items: null } : null;
 }
 
 function farBelow({ values, covariance }: ArmNoise, arms: number): number[] {

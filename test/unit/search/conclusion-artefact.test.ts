@@ -86,6 +86,26 @@ describe('the best output of a grid', () => {
     expect(beside.text).toContain('broken-7 and broken-8 scored so far below');
   });
 
+  it.each([-1e60, -1e100])('is the same beside one that scored %d', (score) => {
+    const sound = armsOf([0, 0.02, 0.05, 0, 0, 0]);
+    const [alone, beside] = [sound, [...sound, { ...sound[0]!, name: 'broken', score: scored(score, 7) }]].map((arms) =>
+      concludeArtefact(input(arms)),
+    );
+    expect(beside!.gain).toBeCloseTo(alone!.gain!, 12);
+    expect(beside!.interval).toEqual(alone!.interval);
+    expect(beside!.text).toContain('broken scored so far below');
+  });
+
+  it.each([1e200, -1e200, 1e308, Number.MAX_VALUE])('is not judged where one answered an item with %d', (answer) => {
+    const sound = armsOf([0, 0.02, 0.05, 0, 0, 0]);
+    const items = sound[0]!.score!.items!.map((of) => ({ ...of, scores: of.scores.map((value, i) => (i < 2 ? answer : value)) }));
+    for (const stderr of [null, answer > 0 ? answer : 1]) {
+      const found = concludeArtefact(input([{ ...sound[0]!, score: { score: answer, stderr, items } }, ...sound.slice(1)]));
+      expect(found).toMatchObject({ gainClaimed: false, gain: null, basis: null });
+      expect(found.text).toMatch(/^Not judged/);
+    }
+  });
+
   it('is another one than a reference that the grid has made again', () => {
     const arms = armsOf([0, 0, 0, 0, 0, 0]);
     const found = concludeArtefact(input([{ ...arms[0]!, name: 'mean-again', score: uniform.score }, ...arms.slice(1)]));

@@ -3,58 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { gridScoresDocument } from '../../../src/search/grid/document.ts';
 import { gridPage } from '../../../src/search/grid/page.ts';
 import { gridScoresText } from '../../../src/search/grid/text.ts';
-import type { StudiedArm, StudyIdentity, TrialLine } from '../../../src/search/study/trials-file.ts';
+import { sampleGridStudy } from '../../browser/sample-grid.ts';
 
-/** Windows of two saves at steps 200, 400 … 2000, which have no member in common. */
-const ENDS = Array.from({ length: 10 }, (_, i) => (i + 1) * 200);
-const SHAPES = ['sma', 'wma', 'wma-reverse'] as const;
-/** How much better a shape is than the newest, wherever it is used; the control is the best of all. */
-const BETTER = { sma: 0.01, wma: 0.03, 'wma-reverse': 0.05 } as const;
-
-function arm(kind: StudiedArm['kind'], endpoint: number, shape: (typeof SHAPES)[number] | null): StudiedArm {
-  const recipe = shape === null ? 'newest' : `w200-${shape}`;
-  const name = shape === null ? `step${endpoint}` : `step${endpoint}-${recipe}`;
-  const [method = 'sma', control] = (shape ?? '').split('-');
-  const axes = shape === null ? { endpoint } : { endpoint, window: '200steps', method, stride: 1, ...(control && { reverse: true }) };
-  return { kind, recipe: name, is: [{ name, recipe, axes, control: control !== undefined }], endpoint, tokens: null, flags: [] };
-}
-
-const scored: readonly StudiedArm[] = ENDS.flatMap((end) => [
-  arm('newest', end, null),
-  arm('mean', end, 'sma'),
-  ...SHAPES.map((shape) => arm('output', end, shape)),
-]);
-
-const identity: StudyIdentity = {
-  ...{ kind: 'grid', inputs: ['run'], members: [], pool: [], last: [], legs: [], evaluator: 'eval', metrics: [], goal: 'maximize' },
-  ...{ noise: 'shared', sampler: 'grid', seed: 0, policies: [], dtype: null },
-  scored,
-};
-
-/** Scores by item: the run gets better, and what a shape gains differs a little from one endpoint to the next. */
-function trialOf(of: StudiedArm, id: number): TrialLine {
-  const shape = SHAPES.find((name) => of.is[0]!.recipe === `w200-${name}`) ?? null;
-  const level = 0.5 + of.endpoint / 10_000 + (shape === null ? 0 : BETTER[shape] * (1 + 0.1 * Math.sin(of.endpoint)));
-  const scores = Array.from({ length: 50 }, (_, i) => level + 0.02 * Math.sin(7 * i + id) + 0.2 * Math.cos(i));
-  const weights =
-    shape === null
-      ? [[0, 1]]
-      : [
-          [-100, 0.5],
-          [0, 0.5],
-        ];
-  return {
-    ...{ id, kind: 'output', params: null, parts: [], recipe: of.recipe, status: 'complete', reason: null, by: null },
-    ...{ score: scores.reduce((sum, value) => sum + value, 0) / 50, stderr: null, metrics: {}, source: 'a function', repeatOf: null },
-    items: [{ name: '', weight: 1, digest: 'n=50', scores }],
-    weights: weights.map(([off, weight]) => ({ path: `checkpoint-${of.endpoint + off!}`, step: of.endpoint + off!, weight: weight! })),
-    ...{ proposals: null, seconds: 1, mergeSeconds: 0, cost: null, time: '', point: null, leg: 0, round: 0, roundSize: 1 },
-    ...{ elapsed: 1, higherIsBetter: null },
-  } as TrialLine;
-}
-
-const recipes = [...new Map(scored.map((one) => [one.recipe, one])).values()];
-const trials = recipes.map(trialOf);
+const { identity, trials } = sampleGridStudy();
 const document = gridScoresDocument({ identity, goal: 'maximize', trials, reads: 1, warnings: [] });
 
 describe('the document of a grid’s scores', () => {
