@@ -1,19 +1,23 @@
-// Argument: JSON of { recipe, options, fault, ready, awaits }, or with `watched` in the place of `recipe`. Makes the
+// Argument: JSON of { recipe, options, fault, ready, awaits, nfs }, or with `watched` in the place of `recipe`. Makes the
 // merge, or what a watch with `once` has due, as a rank, and prints the result as JSON, or
 // { code, message, exit } of what ended it. A fault is { call, match, nth, after, how, once, always }: at the nth
 // call of that function of node:fs/promises (or of a file handle; `native.NAME`: of the addon, its engine or one of
 // its outputs) whose arguments match, before or after it, the process kills or stops itself, or the call fails with
 // an errno; with `once`, a path, only the first of several does; with `always` all calls from the nth on.
+// With `nfs` looks are answered as an NFS client does: a name that was not there is not asked for again until
+// its folder is opened, or this process makes something of that name.
 // `ready` is a file that is made when the process is about to begin, `awaits` one that it waits for before it
 // computes anything: on a busy machine a process takes seconds to start, in which others would do all the work.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, constants as flags, mkdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { constants } from 'node:os';
+import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { runRecipe, watch } from '../../dist/index.js';
 import { loadBinding } from '../../dist/merge/native/load.js';
 
-const { recipe, watched, options, fault = null, ready, awaits } = JSON.parse(process.argv[2]);
+const { recipe, watched, options, fault = null, ready, awaits, nfs = false } = JSON.parse(process.argv[2]);
 let calls = 0;
 
 if (awaits !== undefined) {
@@ -29,6 +33,65 @@ if (awaits !== undefined) {
       get: (of, key) => (key === 'combine' ? combine : typeof of[key] === 'function' ? of[key].bind(of) : of[key]),
     });
   };
+}
+
+if (nfs) lookAsNfsDoes();
+
+function lookAsNfsDoes() {
+  const absent = new Set();
+  const place = (path) =>
+    String(path).replace(/^\/proc\/self\/fd\/\d+/, (fd) => {
+      try {
+        return readlinkSync(fd);
+      } catch {
+        return fd;
+      }
+    });
+  /** What is below a name is known with it. */
+  const forget = (at) => {
+    for (const path of absent) if (path === at || path.startsWith(`${at}/`)) absent.delete(path);
+  };
+  const opened = (folder) => {
+    for (const path of absent) if (dirname(path) === folder) forget(path);
+  };
+  const makes = (how) => (typeof how === 'number' ? (how & flags.O_CREAT) !== 0 : /[wa]/.test(how ?? 'r'));
+  for (const name of ['lstat', 'stat', 'open', 'access', 'realpath']) {
+    const original = fs[name];
+    fs[name] = async (path, ...more) => {
+      const at = place(path);
+      if (absent.has(at) && !(name === 'open' && makes(more[0])))
+        throw Object.assign(new Error(`ENOENT: as it was, ${name} '${at}'`), { code: 'ENOENT', errno: -2, syscall: name });
+      try {
+        const result = await original.call(fs, path, ...more);
+        forget(at);
+        if (name === 'open') opened(at);
+        return result;
+      } catch (error) {
+        if (error.code === 'ENOENT') absent.add(at);
+        throw error;
+      }
+    };
+  }
+  for (const [name, of] of [
+    ['readdir', (path) => opened(place(path))],
+    ['mkdir', (path) => forget(place(path))],
+    ['link', (_, to) => forget(place(to))],
+    ['rename', (_, to) => forget(place(to))],
+  ]) {
+    const original = fs[name];
+    fs[name] = async (...args) => {
+      const result = await original.apply(fs, args);
+      of(...args);
+      return result;
+    };
+  }
+  const binding = loadBinding();
+  const { rename } = binding;
+  binding.rename = (from, to, how) => {
+    rename.call(binding, from, to, how);
+    forget(place(to));
+  };
+  syncBuiltinESMExports();
 }
 
 /** What a fault makes of a call, and of what comes after it. */

@@ -35,6 +35,8 @@ export interface RankOptions {
   /** A file that it makes when it begins; one that it waits for before it computes anything. */
   readonly ready?: string;
   readonly awaits?: string;
+  /** Whether names that were not there stay away for it as they do for an NFS client. */
+  readonly nfs?: boolean;
 }
 
 /** A rank that runs; `ended` has what it printed, null where it was killed. */
@@ -74,10 +76,10 @@ export function rankedRun(seed = 0): { readonly folder: string; readonly out: st
 /** Starts one rank of a merge, or of a watch with `once`. */
 export function startRank(
   work: Recipe | WatchOptions,
-  { rank, size, fault, timeout = 0.5, unitBytes = UNIT, env, options, shell, ready, awaits }: RankOptions,
+  { rank, size, fault, timeout = 0.5, unitBytes = UNIT, env, options, shell, ready, awaits, nfs }: RankOptions,
 ): RunningRank {
   const given = { ranks: size === 1 ? 'auto' : `${rank}/${size}`, rankTimeout: timeout, unitBytes, threads: 1, ...options };
-  const about = { options: env === undefined ? given : { ...given, ranks: 'auto' }, fault, ready, awaits };
+  const about = { options: env === undefined ? given : { ...given, ranks: 'auto' }, fault, ready, awaits, nfs };
   const words = [CHILD, JSON.stringify({ ...('run' in work ? { watched: work } : { recipe: work }), ...about })];
   const command = shell === undefined ? [process.execPath, ...words] : ['bash', '-c', shell, 'bash', process.execPath, ...words];
   const child = spawn(command[0]!, command.slice(1), { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });

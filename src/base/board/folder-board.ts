@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { errnoOf } from '../disk/errno.ts';
+import { askAnew, isRemoved } from '../disk/fresh-look.ts';
 import type { HeldFolder } from '../disk/held-folder.ts';
-import { isGoneError, isRemoved, onOutput } from '../disk/io-error.ts';
+import { isGoneError, onOutput } from '../disk/io-error.ts';
 import { PRIVATE } from '../disk/make-folder.ts';
 import { newId } from '../disk/new-id.ts';
 import { openOwn, readOwn, writeNewFile } from '../disk/own-file.ts';
@@ -153,6 +154,7 @@ export class FolderBoard implements Board {
 
   get(name: string): Promise<string | null> {
     return onOutput('read', this.path, async () => {
+      await askAnew(this.#system, this.#folder.here);
       try {
         return (await readOwn(this.#system, this.#folder.at(name), { limit: MOST_BYTES })).toString();
       } catch (error) {

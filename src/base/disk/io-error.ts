@@ -1,6 +1,5 @@
 import { MergeError } from '../errors.ts';
 import { errnoMeaning, errnoOf, errnoText } from './errno.ts';
-import { constants, type System } from './system.ts';
 
 /**
  * What was being done to which file, for the message; `side` decides whether a refusal is the input's fault
@@ -44,19 +43,6 @@ export function toMergeError(error: unknown, context: IoContext): MergeError {
 export function isGoneError(error: unknown): boolean {
   const errno = error instanceof MergeError ? error.details.errno : errnoOf(error);
   return errno === 'ENOENT' || errno === 'ESTALE';
-}
-
-/**
- * Whether there is nothing of this name. By a fresh open, for which network file systems ask the server: what they
- * know by a name alone may be a minute old.
- */
-export async function isRemoved(system: Pick<System, 'fs'>, path: string): Promise<boolean> {
-  try {
-    await (await system.fs.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)).close();
-    return false;
-  } catch (error) {
-    return isGoneError(error);
-  }
 }
 
 /** Runs a file operation of the output side and turns what it throws into a MergeError. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { isRemoved, onOutput } from '../../base/disk/io-error.ts';
+import { isRemoved } from '../../base/disk/fresh-look.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { readOwn, writeNewFile } from '../../base/disk/own-file.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';

@@ -1,3 +1,6 @@
+import { dirname } from 'node:path';
+import { askAnew } from '../../base/disk/fresh-look.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { worded } from '../../base/option-words.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
@@ -17,6 +20,7 @@ export async function madeBefore(asked: AskedMerge, job: string | undefined): Pr
   const paths = asked.outputs.map(({ path }) => path);
   for (const path of paths) {
     if (isOpen(path)) return null;
+    await askAnew(SYSTEM, dirname(path));
     const record = await readProvenance(path).catch(() => null);
     if (record?.request !== requestDigest(asked, path)) return null;
     // Of another job it may be that the run has grown since, or that its checkpoints are others: the plan says.

@@ -1,4 +1,6 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { askAnew } from '../../../base/disk/fresh-look.ts';
+import { SYSTEM } from '../../../base/disk/system.ts';
 import { optionName } from '../../../base/option-words.ts';
 import { storeOf } from '../../../base/store/store.ts';
 import { RECIPE_FILE } from '../../../checkpoints/our-files.ts';
@@ -18,6 +20,8 @@ const SHOWN = 4;
  * bytes are not read again (`verify` reads them).
  */
 export async function isPublished(output: PlanOutput): Promise<boolean> {
+  // By another machine, maybe, since this one last looked.
+  await askAnew(SYSTEM, dirname(output.path));
   return (await damageOf(output))?.length === 0;
 }
 
