@@ -129,7 +129,7 @@ function describedStat({ size, dev, ino, mtimeNs }: Pick<BigIntStats, 'size' | '
 /** Calls of the addon at a time: each waits on a thread of libuv's pool, which has four. */
 const CALLS = 2;
 /** Reads in flight, of all calls together: a network or a disk answers them in hardly more time than one. */
-const READS_IN_FLIGHT = 64;
+const READS_IN_FLIGHT = 128;
 const calls = new Turns(CALLS);
 
 async function piecesByAddon(
