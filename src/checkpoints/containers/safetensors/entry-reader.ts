@@ -10,6 +10,21 @@ import type { HeaderSource } from './types.ts';
 /** The least bytes that an entry of a header can have, comma included: bounds the rows before any is read. */
 const MIN_ENTRY_BYTES = 48;
 
+/** Forms of entries that are remembered; a model has some dozens. */
+const MAX_FORMS = 32;
+
+/** How an entry was written up to its first data offset: most of a header differ in name and offsets alone. */
+interface EntryForm {
+  /** Where that is in the JSON, from its `{` on. */
+  readonly from: number;
+  readonly to: number;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  /** The form of the entry that came after the last of this one. */
+  next: EntryForm | undefined;
+}
+
 const FIELDS = { dtype: 1, shape: 2, data_offsets: 4 } as const;
 const ALL_FIELDS = 7;
 
@@ -17,7 +32,8 @@ const ALL_FIELDS = 7;
 export class EntryReader {
   metadata: ReadonlyMap<string, string> | null = null;
   readonly #scanner: JsonScanner;
-  readonly #seen = new Set<string>();
+  /** Undefined while all names are those of a list, in its order, in which each is once. */
+  #seen: Set<string> | undefined;
   readonly #before: SeenNames | undefined;
   #likely: NamesFrom | undefined;
   readonly #names: string[] = [];
@@ -31,6 +47,8 @@ export class EntryReader {
    */
   readonly #written = new Map<string, { readonly shape: readonly number[]; readonly elements: number }>();
   readonly #interned = new Map<string, readonly number[]>();
+  readonly #forms: EntryForm[] = [];
+  #form: EntryForm | undefined;
 
   /** @param before names of other headers and indexes, to which those of this one are added */
   constructor(scanner: JsonScanner, before?: SeenNames) {
@@ -50,21 +68,55 @@ export class EntryReader {
       this.metadata = this.#metadata();
       return;
     }
-    const name = this.#known(key);
-    scanner.tensor = name;
-    const before = this.#seen.size;
-    if (this.#seen.add(name).size === before) scanner.fail('E_DUPLICATE_KEY', 'the header names this tensor twice', start);
-    this.#entry(name, start);
+    scanner.tensor = key;
+    const name = this.#known(key, start);
+    if (!this.#likeBefore(name)) this.#entry(name, start);
     scanner.tensor = undefined;
   }
 
   /** A name as the string that was read for it before, where it was. */
-  #known(name: string): string {
+  #known(name: string, start: number): string {
     const row = this.#names.length;
     if (row === 0) this.#likely = this.#before?.likely(name);
-    if (this.#likely === undefined) return name;
-    const { names, from } = this.#likely;
-    return names[from + row] === name ? names[from + row]! : name;
+    if (this.#likely !== undefined) {
+      const { names, from } = this.#likely;
+      const known = names[from + row];
+      if (known === name && this.#seen === undefined) return known;
+      if (known === name) name = known;
+    }
+    this.#seen ??= new Set(this.#names);
+    const before = this.#seen.size;
+    if (this.#seen.add(name).size === before) this.#scanner.fail('E_DUPLICATE_KEY', 'the header names this tensor twice', start);
+    return name;
+  }
+
+  /** Takes an entry that is written as another before it, but for its offsets; false, and nothing read, for others. */
+  #likeBefore(name: string): boolean {
+    const scanner = this.#scanner;
+    const start = scanner.pos;
+    let form = this.#form?.next;
+    if (form === undefined || !scanner.repeats(form.from, form.to)) form = this.#forms.find(({ from, to }) => scanner.repeats(from, to));
+    if (form === undefined) return false;
+    const begin = scanner.integer('a data offset');
+    scanner.expect(',');
+    const end = scanner.integer('a data offset');
+    scanner.expect(']');
+    if (!scanner.take(0x7d) || end - begin !== form.bytes) {
+      scanner.pos = start;
+      return false;
+    }
+    if (this.#form !== undefined) this.#form.next = form;
+    this.#form = form;
+    this.#add(name, form, begin, end);
+    return true;
+  }
+
+  #add(name: string, { dtype, shape }: Pick<EntryForm, 'dtype' | 'shape'>, begin: number, end: number): void {
+    const row = this.#names.push(name) - 1;
+    this.#shapes.push(shape);
+    this.#dtypes[row] = dtype.code;
+    this.#begin[row] = begin;
+    this.#end[row] = end;
   }
 
   /**
@@ -105,9 +157,11 @@ export class EntryReader {
 
   #entry(name: string, nameStart: number): void {
     const scanner: JsonScanner = this.#scanner;
+    const from = scanner.pos;
     if (scanner.peek() !== 0x7b) scanner.fail('E_HEADER_TYPE', 'the entry is not an object');
     scanner.pos++;
     let fields = 0;
+    let to = -1;
     let dtype: Dtype | undefined;
     let shape: { readonly shape: readonly number[]; readonly elements: number } | undefined;
     let begin = 0;
@@ -128,6 +182,7 @@ export class EntryReader {
         else {
           if (scanner.peek() !== 0x5b) scanner.fail('E_HEADER_TYPE', 'data_offsets is not a list');
           offsetsAt = scanner.pos++;
+          if (fields === ALL_FIELDS) to = scanner.pos;
           begin = scanner.integer('a data offset');
           scanner.expect(',');
           end = scanner.integer('a data offset');
@@ -143,11 +198,13 @@ export class EntryReader {
     if (begin > end) scanner.fail('E_OFFSETS', `the data offsets [${begin}, ${end}] run backwards`, offsetsAt);
     const bytes = byteLength(dtype, shape.elements);
     if (end - begin !== bytes) this.#wrongSize(dtype, shape.elements, end - begin, offsetsAt);
-    const row = this.#names.push(name) - 1;
-    this.#shapes.push(shape.shape);
-    this.#dtypes[row] = dtype.code;
-    this.#begin[row] = begin;
-    this.#end[row] = end;
+    if (to >= 0 && this.#forms.length < MAX_FORMS) {
+      const form: EntryForm = { from, to, dtype, shape: shape.shape, bytes, next: undefined };
+      this.#forms.push(form);
+      if (this.#form !== undefined) this.#form.next = form;
+      this.#form = form;
+    }
+    this.#add(name, { dtype, shape: shape.shape }, begin, end);
   }
 
   #wrongSize(dtype: Dtype, elements: number, span: number, at: number): never {

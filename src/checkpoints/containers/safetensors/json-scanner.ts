@@ -87,6 +87,15 @@ export class JsonScanner {
     if (!this.take(char.charCodeAt(0))) this.unexpected(`'${char}'`);
   }
 
+  /** Takes what is the same, byte for byte, as what was read from `from` to `to`; false, and nothing taken, where it is not. */
+  repeats(from: number, to: number): boolean {
+    const bytes = this.#bytes;
+    const shift = this.pos - from;
+    for (let p = from; p < to; p++) if (bytes[p] !== bytes[p + shift]) return false;
+    this.pos += to - from;
+    return true;
+  }
+
   /** Nothing but padding may follow: spaces, and what else the format allows. */
   finish(padding = ''): void {
     const bytes = this.#bytes;
