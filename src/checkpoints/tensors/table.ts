@@ -40,6 +40,14 @@ export class ColumnTable implements TensorTable {
   }
 }
 
+/**
+ * Whether two tables are known to describe the same tensors in the same order: all but where their data lies. Of
+ * those that are read together equal columns are one.
+ */
+export function haveSameTensors(a: TensorTable, b: TensorTable | undefined): boolean {
+  return a === b || (b !== undefined && a.names === b.names && a.shapes === b.shapes && a.dtypes === b.dtypes && a.sections === b.sections);
+}
+
 /** Number of elements of a shape; NaN where it is beyond 2^53 - 1. */
 export function elementCount(shape: readonly number[]): number {
   let count = 1;

@@ -1,6 +1,7 @@
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { refuse } from '../../base/problems.ts';
+import { haveSameTensors } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { Units } from '../layout/units.ts';
 import { type CheckpointRoles, checkpointRoles } from '../roles/checkpoint-roles.ts';
@@ -104,7 +105,7 @@ export function routersOfAll(checkpoints: readonly Checkpoint[], roles: readonly
     const shared =
       before !== undefined &&
       before.shards.length === own.length &&
-      tables(before).every((table, s) => table === own[s]) &&
+      tables(before).every((table, s) => haveSameTensors(table, own[s])) &&
       JSON.stringify(roles[m - 1]!.context) === JSON.stringify(roles[m]!.context);
     found.push(shared ? found[m - 1]! : routersOf(checkpoint, roles[m]!));
   }

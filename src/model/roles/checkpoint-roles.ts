@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { sectionOf } from '../../checkpoints/tensors/section.ts';
+import { haveSameTensors } from '../../checkpoints/tensors/table.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { classifier } from './classify.ts';
@@ -19,16 +20,19 @@ export interface CheckpointRoles {
 }
 
 /**
- * Roles of whole checkpoints, by their first table: the steps of a run are alike in all tables and in
- * config.json.
+ * Roles of whole checkpoints, by the names of their first table: the steps of a run are alike in the tensors of
+ * all tables and in config.json.
  */
 const shared = new WeakMap<
-  TensorTable,
+  TensorTable['names'],
   readonly { readonly tables: readonly TensorTable[]; readonly config: ModelConfig | null; readonly roles: CheckpointRoles }[]
 >();
 
-/** Roles of the tables seen, by context: the steps of a run share their tables, so they share this too. */
-const known = new WeakMap<TensorTable, Map<string, readonly TensorRole[]>>();
+/** Roles of the tables seen, by their names: the steps of a run share these, so they share this too. */
+const known = new WeakMap<
+  TensorTable['names'],
+  { readonly table: TensorTable; readonly context: string; readonly roles: readonly TensorRole[] }[]
+>();
 
 /**
  * The role of every tensor of a checkpoint. Reads config.json; the tensors of headers that are equal are
@@ -37,8 +41,10 @@ const known = new WeakMap<TensorTable, Map<string, readonly TensorRole[]>>();
 export async function checkpointRoles(checkpoint: Checkpoint): Promise<CheckpointRoles> {
   const config = await readModelConfig(checkpoint);
   const tables = checkpoint.shards.map((shard) => shard.tensors);
-  const like = checkpoint.namesPerFile ? [] : (shared.get(tables[0]!) ?? []);
-  const same = like.find((other) => isDeepStrictEqual(other.config, config) && tables.every((table, s) => table === other.tables[s]));
+  const like = checkpoint.namesPerFile ? [] : (shared.get(tables[0]!.names) ?? []);
+  const same = like.find(
+    (other) => isDeepStrictEqual(other.config, config) && tables.every((table, s) => haveSameTensors(table, other.tables[s])),
+  );
   if (same !== undefined) return same.roles;
   const names = { [Symbol.iterator]: () => tensorNames(checkpoint) };
   const codes = !checkpoint.namesPerFile && holdsCodes(checkpoint);
@@ -52,7 +58,7 @@ export async function checkpointRoles(checkpoint: Checkpoint): Promise<Checkpoin
     config,
     of: (shard, row) => shards[shard]![row]!,
   };
-  if (!checkpoint.namesPerFile) shared.set(tables[0]!, [...like, { tables, config, roles }]);
+  if (!checkpoint.namesPerFile) shared.set(tables[0]!.names, [...like, { tables, config, roles }]);
   return roles;
 }
 
@@ -90,13 +96,12 @@ function checkpointClassifier(checkpoint: Checkpoint, context: NamingContext): C
 
 function rolesOf(table: TensorTable, context: NamingContext, classify: ClassifyIn, file: string): readonly TensorRole[] {
   const key = JSON.stringify(context);
-  const byContext = known.get(table) ?? new Map<string, readonly TensorRole[]>();
-  known.set(table, byContext);
-  let roles = byContext.get(key);
-  if (roles === undefined) {
-    roles = table.names.map((name, row) => classifyRow(classify, table, row, name, file));
-    byContext.set(key, roles);
-  }
+  const alike = known.get(table.names) ?? [];
+  known.set(table.names, alike);
+  const found = alike.find((other) => other.context === key && haveSameTensors(table, other.table));
+  if (found !== undefined) return found.roles;
+  const roles = table.names.map((name, row) => classifyRow(classify, table, row, name, file));
+  alike.push({ table, context: key, roles });
   return roles;
 }
 

@@ -67,13 +67,14 @@ function outerWrappers(names: readonly string[]): (typeof PREFIXES)[number][] {
  * folder with adapters alone is another matter. By names, which may be a model's own. One conflict for all.
  */
 export function peftConflicts(checkpoints: readonly Checkpoint[]): Conflict[] {
-  const found = new Map<TensorTable, Conflict | null>();
+  const found = new Map<TensorTable['names'], Conflict | null>();
   const conflicts = checkpoints.flatMap((checkpoint) => {
     const [first] = checkpoint.shards;
-    // The steps of a run share their tables.
+    // The steps of a run share their names.
     if (first === undefined || checkpoint.namesPerFile) return [];
-    if (!found.has(first.tensors)) found.set(first.tensors, peftConflict(checkpoint));
-    return found.get(first.tensors) ?? [];
+    const { names } = first.tensors;
+    if (!found.has(names)) found.set(names, peftConflict(checkpoint));
+    return found.get(names) ?? [];
   });
   const [conflict] = conflicts;
   if (conflict === undefined) return [];

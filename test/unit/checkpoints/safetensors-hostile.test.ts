@@ -123,3 +123,33 @@ test('a header as long as the limit is accepted, one byte more is not', async ()
   bytes.writeBigUInt64LE(BigInt(limit + 1));
   expect((await mergeError(() => scanHeader(bytes, { path: 'x', fileSize: bytes.length + 1 }))).code).toBe('E_HEADER_TOO_LARGE');
 });
+
+/** Entries as they follow ones that are written alike; what is wrong begins behind that part. */
+const AFTER_ALIKE: readonly [what: string, entry: string, code: string | null][] = [
+  ['as before', '"c":{"dtype":"U8","shape":[2],"data_offsets":[4,6]}', null],
+  ['white space', '"c":{"dtype":"U8","shape":[2],"data_offsets":[ 4 , 6 ] }', null],
+  ['other white space before', '"c" : {"dtype":"U8", "shape":[2],"data_offsets":[4,6]}', null],
+  ['fields in another order', '"c":{"data_offsets":[4,6],"dtype":"U8","shape":[2]}', null],
+  ['too many bytes', '"c":{"dtype":"U8","shape":[2],"data_offsets":[4,7]}', 'E_SIZE_MISMATCH'],
+  ['backwards', '"c":{"dtype":"U8","shape":[2],"data_offsets":[6,4]}', 'E_OFFSETS'],
+  ['a fraction', '"c":{"dtype":"U8","shape":[2],"data_offsets":[4.0,6]}', 'E_HEADER_NUMBER'],
+  ['a leading zero', '"c":{"dtype":"U8","shape":[2],"data_offsets":[04,6]}', 'E_HEADER_NUMBER'],
+  ['three offsets', '"c":{"dtype":"U8","shape":[2],"data_offsets":[4,6,8]}', 'E_HEADER_JSON'],
+  ['an offset twice', '"c":{"dtype":"U8","shape":[2],"data_offsets":[4,6],"data_offsets":[4,6]}', 'E_DUPLICATE_KEY'],
+  ['a field more', '"c":{"dtype":"U8","shape":[2],"data_offsets":[4,6],"x":1}', 'E_HEADER_FIELD'],
+  ['a field less', '"c":{"dtype":"U8","data_offsets":[4,6]}', 'E_HEADER_FIELD'],
+  ['the name of another', '"a":{"dtype":"U8","shape":[2],"data_offsets":[4,6]}', 'E_DUPLICATE_KEY'],
+  ['cut short', '"c":{"dtype":"U8","shape":[2],"data_offsets":[4,', 'E_HEADER_JSON'],
+];
+
+test.each(AFTER_ALIKE)('an entry behind others of its form: %s', async (_, last, code) => {
+  const header = `{${entry('a', 'U8', [2], 0, 2)},${entry('b', 'U8', [2], 2, 4)},${last}}`;
+  const bytes = fileBytes(header, 6);
+  if (code === null) {
+    const { tensors } = scanHeader(bytes, { path: 'f', fileSize: bytes.length });
+    expect(tensors.info(2)).toEqual({ name: 'c', dtype: 'U8', shape: [2], begin: 4, end: 6 });
+    return;
+  }
+  const error = await mergeError(() => scanHeader(bytes, { path: 'f', fileSize: bytes.length }));
+  expect([error.code, error.details.tensor]).toEqual([code, last.slice(1, 2)]);
+});

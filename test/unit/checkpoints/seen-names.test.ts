@@ -36,3 +36,33 @@ test('names that follow one another as before, or do not, are found where they a
     expect(locate('nowhere')).toBeUndefined();
   }
 });
+
+test('headers of the same tensors that begin their data elsewhere, or give one another dtype, are each read as they are', async () => {
+  const cache = new OpenCache();
+  const file = (step: string, dtype: string): Uint8Array => {
+    const about = `"__metadata__":{"step":"${step}"}`;
+    return fileBytes(
+      `{${about},${entry('b', 'F32', [2, 1], 0, 8)},${entry('a', dtype, [4], 8, 12)},${entry('c', 'F32', [2, 1], 12, 20)}}`,
+      20,
+    );
+  };
+  for (const [step, dtype] of [
+    ['1000', 'U8'],
+    ['2000', 'U8'],
+    ['10000', 'U8'],
+    ['2000', 'I8'],
+    ['10001', 'U8'],
+  ] as const) {
+    const bytes = file(step, dtype);
+    const { shards } = await openCheckpoint(folderOf({ 'model.safetensors': bytes }), { cache });
+    const { metadata, tensors } = shards[0]!;
+    const data = bytes.length - 20;
+    expect(metadata?.get('step')).toBe(step);
+    expect([...tensors.offset]).toEqual([data, data + 8, data + 12]);
+    expect([0, 1, 2].map((row) => tensors.info(row))).toEqual([
+      { name: 'b', dtype: 'F32', shape: [2, 1], bytes: 8 },
+      { name: 'a', dtype, shape: [4], bytes: 4 },
+      { name: 'c', dtype: 'F32', shape: [2, 1], bytes: 8 },
+    ]);
+  }
+});

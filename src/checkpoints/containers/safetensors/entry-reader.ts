@@ -46,7 +46,7 @@ export class EntryReader {
    * share one array however written.
    */
   readonly #written = new Map<string, { readonly shape: readonly number[]; readonly elements: number }>();
-  readonly #interned = new Map<string, readonly number[]>();
+  readonly #interned: Map<string, readonly number[]>;
   readonly #forms: EntryForm[] = [];
   #form: EntryForm | undefined;
 
@@ -54,6 +54,7 @@ export class EntryReader {
   constructor(scanner: JsonScanner, before?: SeenNames) {
     this.#scanner = scanner;
     this.#before = before;
+    this.#interned = before?.shapes ?? new Map();
     const most = Math.ceil(scanner.text.length / MIN_ENTRY_BYTES);
     this.#dtypes = new Uint8Array(most);
     this.#begin = new Float64Array(most);
@@ -125,7 +126,6 @@ export class EntryReader {
    */
   table(dataStart: number, source: HeaderSource): TensorTable {
     const count = this.#names.length;
-    this.#before?.addHeader(this.#names);
     const sorted = sortByData({
       names: this.#names,
       shapes: this.#shapes,
@@ -140,7 +140,8 @@ export class EntryReader {
       bytes[row] = bytes[row]! - offset[row]!;
       offset[row] = offset[row]! + dataStart;
     }
-    return new ColumnTable({ names, shapes, dtypes, bytes, offset });
+    const columns = { names, shapes, dtypes, bytes };
+    return new ColumnTable({ ...(this.#before?.addHeader(this.#names, columns) ?? columns), offset });
   }
 
   #metadata(): Map<string, string> {

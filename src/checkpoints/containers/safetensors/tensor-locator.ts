@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Conflict, MergeError } from '../../../base/errors.ts';
+import { haveSameTensors } from '../../tensors/table.ts';
 import type { Shard, TensorTable } from '../../tensors/types.ts';
 import type { Opened } from '../types.ts';
 import type { SafetensorsIndex } from './scan-index.ts';
@@ -13,10 +14,10 @@ interface KnownLayout {
 }
 
 /**
- * Layouts that were checked, by the table of their first shard: the steps of a run share tables and index, so
+ * Layouts that were checked, by the names in their first shard: the steps of a run share columns and index, so
  * they share this too.
  */
-const known = new WeakMap<TensorTable, KnownLayout[]>();
+const known = new WeakMap<readonly string[], KnownLayout[]>();
 
 /**
  * The look-up of tensors by name in a checkpoint, after index and shards were checked against each other.
@@ -33,9 +34,11 @@ export function locateTensors(path: string, shards: readonly Shard[], index: Saf
     };
   }
   const tables = shards.map(({ tensors }) => tensors);
-  const layouts = known.get(first.tensors) ?? [];
-  known.set(first.tensors, layouts);
-  let layout = layouts.find((other) => other.index === index && other.tables.every((table, i) => table === tables[i]));
+  const layouts = known.get(first.tensors.names) ?? [];
+  known.set(first.tensors.names, layouts);
+  const isThis = (other: KnownLayout) =>
+    other.index === index && other.tables.length === tables.length && tables.every((table, i) => haveSameTensors(table, other.tables[i]));
+  let layout = layouts.find(isThis);
   if (layout === undefined) {
     layout = { index, tables, locate: index === null ? lookupOfAll(shards) : checkedLookup(path, shards, index) };
     layouts.push(layout);

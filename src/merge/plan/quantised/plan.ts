@@ -1,6 +1,7 @@
 import { dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
 import type { Conflict, Warning } from '../../../base/errors.ts';
 import { worded } from '../../../base/option-words.ts';
+import { haveSameTensors } from '../../../checkpoints/tensors/table.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
@@ -42,7 +43,7 @@ class Planner {
     const seen: { checkpoint: Checkpoint; said: string; tensors: QuantisedTensors }[] = [];
     const recognise = (checkpoint: Checkpoint, config: QuantisedRequest['layoutConfig']): QuantisedTensors => {
       const said = JSON.stringify(config);
-      const known = seen.find((s) => s.checkpoint === checkpoint || (s.said === said && sameTables(s.checkpoint, checkpoint)));
+      const known = seen.find((s) => s.checkpoint === checkpoint || (s.said === said && shareTensors(s.checkpoint, checkpoint)));
       // What is wrong with one is said of each by its own path; what is right is the same.
       if (known !== undefined && (known.checkpoint === checkpoint || known.tensors.conflicts.length === 0)) return known.tensors;
       const tensors = recogniseQuantised(checkpoint, config);
@@ -280,6 +281,6 @@ function describe({ shards }: Checkpoint, { shard, row }: TensorPlace): string {
   return `${dtypeByCode(dtypes[row]!).name} [${shapes[row]!.join(', ')}]`;
 }
 
-function sameTables(a: Checkpoint, b: Checkpoint): boolean {
-  return a.shards.length === b.shards.length && a.shards.every((s, i) => s.tensors === b.shards[i]!.tensors);
+function shareTensors(a: Checkpoint, b: Checkpoint): boolean {
+  return a.shards.length === b.shards.length && a.shards.every((s, i) => haveSameTensors(s.tensors, b.shards[i]!.tensors));
 }

@@ -2,7 +2,8 @@ import { type Dtype, dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
 import { extentsOf } from '../../../checkpoints/tensors/extents.ts';
 import { type BoxedMatrix, matrixOf } from '../../../checkpoints/tensors/matrix.ts';
-import type { TensorPlace, TensorTable } from '../../../checkpoints/tensors/types.ts';
+import { haveSameTensors } from '../../../checkpoints/tensors/table.ts';
+import type { Shard, TensorPlace, TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { Arrangement } from '../../../model/layout/types.ts';
 import type { PlanInputFile } from '../types.ts';
@@ -55,7 +56,7 @@ export interface MatchResult {
 
 /**
  * Finds every tensor of a layout shard in every member that it needs, and compares shape and dtype. Members
- * whose shard of the same name has the very same (interned) header are matched without a single name look-up.
+ * whose shard of the same name has the very same (interned) columns are matched without a single name look-up.
  */
 export function matchShard(
   shard: number,
@@ -147,12 +148,16 @@ class MemberMatch {
     const { name: shardName, tensors: table } = layout.shards[this.#shard]!;
     const member = members[this.#m]!;
     const rows = origin.length;
-    const same = table.boxes === null ? member.shards.findIndex((s) => s.name === shardName && s.tensors === table) : -1;
+    const isAlike = ({ name, tensors }: Shard) =>
+      name === shardName &&
+      (tensors === table || (tensors.boxes === null && this.#matching.source === undefined && haveSameTensors(tensors, table)));
+    const same = table.boxes === null ? member.shards.findIndex(isAlike) : -1;
     const found = { runs: this.#runs, matrices: this.#matrices, arranged: this.#arranged };
     if (same >= 0) {
+      const { offset } = member.shards[same]!.tensors;
       const columns = {
         file: new Int32Array(rows).fill(files.indexOf(members, this.#m, same)),
-        offset: new Float64Array(rows).map((_, i) => table.offset[origin[i]!]!),
+        offset: new Float64Array(rows).map((_, i) => offset[origin[i]!]!),
         dtype: new Uint8Array(rows).map((_, i) => table.dtypes[origin[i]!]!),
       };
       return { columns, ...found };
@@ -267,7 +272,7 @@ class MemberMatch {
  *   policy, or part of what the layout holds in another form
  */
 export function extraTensors(layout: Checkpoint, member: Checkpoint, known: (shard: number, row: number) => boolean): Conflict[] {
-  if (member === layout || member.shards.every((s, i) => s.tensors === layout.shards[i]?.tensors)) return [];
+  if (member === layout || member.shards.every((s, i) => haveSameTensors(s.tensors, layout.shards[i]?.tensors))) return [];
   return member.shards.flatMap(({ tensors, path, name: file }, shard) =>
     tensors.names.flatMap((tensor, row): Conflict[] => {
       if (layout.locate(tensor, file) !== undefined || known(shard, row)) return [];

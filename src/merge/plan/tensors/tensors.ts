@@ -2,6 +2,7 @@ import type { Conflict, Warning } from '../../../base/errors.ts';
 import { worded } from '../../../base/option-words.ts';
 import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
 import { sectionOf } from '../../../checkpoints/tensors/section.ts';
+import { haveSameTensors } from '../../../checkpoints/tensors/table.ts';
 import type { Shard } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { arrange } from '../../../model/layout/arrange.ts';
@@ -186,6 +187,8 @@ export async function planTensors(
   const wrapped = peftConflicts(checkpoints);
   const emptied = emptyWeights(checkpoints, memberRoles);
   const structural: Conflict[] = [];
+  /** Roles in which the layout's tensors have no fault: of a run all members have the same. */
+  const sound = new Set<CheckpointRoles>();
   const droppedExtras = new Set(extras.filter((_, i) => isDropped(treatments[0]!, index.count + i)).map(extraKey));
   for (const [member, checkpoint] of checkpoints.entries()) {
     if (!participates[member]) continue;
@@ -195,7 +198,12 @@ export async function planTensors(
       arrangement(member).uses(shard, row);
     conflicts.push(...extraTensors(layout, checkpoint, known));
     const shared = checkpoint !== layout && checkpoint.shards.every((s, i) => s.tensors === layout.shards[i]?.tensors);
-    if (!shared) structural.push(...structureConflicts(checkpoint, memberRoles[member]!));
+    const own = memberRoles[member]!;
+    if (!shared && !(sound.has(own) && isLike(checkpoint, layout))) {
+      const found = structureConflicts(checkpoint, own);
+      if (found.length === 0 && isLike(checkpoint, layout)) sound.add(own);
+      structural.push(...found);
+    }
   }
   if (allowUnknown || converting) {
     if (!converting) doubts.push(...wrapped, ...emptied, ...structural);
@@ -252,12 +260,16 @@ function placesOf(layout: Checkpoint, places: readonly { readonly shard: number;
   return rows;
 }
 
+function isLike({ shards }: Checkpoint, layout: Checkpoint): boolean {
+  return shards.length === layout.shards.length && shards.every((s, i) => haveSameTensors(s.tensors, layout.shards[i]!.tensors));
+}
+
 const extraKey = ({ member, shard, row }: Extra): string => `${member} ${shard} ${row}`;
 
 function extrasOf(layout: Checkpoint, checkpoint: Checkpoint, member: number): Extra[] {
   if (checkpoint === layout) return [];
   return checkpoint.shards.flatMap(({ tensors, name: file }, shard) =>
-    tensors === layout.shards[shard]?.tensors
+    haveSameTensors(tensors, layout.shards[shard]?.tensors)
       ? []
       : tensors.names.flatMap((name, row) => (layout.locate(name, file) === undefined ? [{ member, shard, row }] : [])),
   );
