@@ -5,8 +5,9 @@ import { haveSameTensors } from '../../checkpoints/tensors/table.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { classifier } from './classify.ts';
-import { namingContext } from './context.ts';
+import { namingContext, numbersMatter } from './context.ts';
 import { type ModelConfig, readModelConfig } from './model-config.ts';
+import { kindsOfNames } from './name-kinds.ts';
 import type { NamingContext, TensorRole } from './types.ts';
 import { hasCodesBeside, holdsCodes, isScaleInBlock } from './unknown.ts';
 
@@ -46,7 +47,8 @@ export async function checkpointRoles(checkpoint: Checkpoint): Promise<Checkpoin
     (other) => isDeepStrictEqual(other.config, config) && tables.every((table, s) => haveSameTensors(table, other.tables[s])),
   );
   if (same !== undefined) return same.roles;
-  const names = { [Symbol.iterator]: () => tensorNames(checkpoint) };
+  const kinds = checkpoint.namesPerFile ? null : kindsOfNames(checkpoint);
+  const names = kinds === null || numbersMatter(kinds) ? { [Symbol.iterator]: () => tensorNames(checkpoint) } : kinds;
   const codes = !checkpoint.namesPerFile && holdsCodes(checkpoint);
   const context = namingContext(config, names, codes);
   const classify = checkpointClassifier(checkpoint, context);

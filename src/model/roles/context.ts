@@ -13,6 +13,17 @@ const PREDICTION = /^(?!.*mtp).*\.layers\.(\d+)\.(?:eh_proj|enorm|hnorm)\.weight
 /** What only multi-token prediction has in a name. */
 const OF_PREDICTION = /mtp|nextn|(?:^|\.)(?:eh_proj|enorm|hnorm|shared_head)\./;
 
+/**
+ * Whether {@link namingContext} says something else of all names than of one of each kind, which stands for
+ * others with other numbers.
+ */
+export function numbersMatter(kinds: readonly string[]): boolean {
+  return kinds.some((name) => OF_PREDICTION.test(name) || name.startsWith(WRAPPED));
+}
+
+/** What PEFT puts before names. */
+const WRAPPED = 'base_model.model.';
+
 /** What only a model with experts has in a name or a key of its configuration. */
 const OF_EXPERTS = /expert|moe|router/i;
 
@@ -62,7 +73,7 @@ function haveAdapters(names: Iterable<string>): boolean | null {
   let adapters = false;
   const modules = new Set<string>();
   for (const name of names) {
-    if (!name.startsWith('base_model.model.')) continue;
+    if (!name.startsWith(WRAPPED)) continue;
     wrapped = true;
     const part = peftPart(name);
     if (part?.kind === 'base') return false;

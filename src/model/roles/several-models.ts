@@ -2,6 +2,7 @@ import type { Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
 import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { kindsOfNames } from './name-kinds.ts';
 
 /**
  * Keys under which trainers keep another model beside the one that they train: its average, its teacher, what
@@ -57,11 +58,9 @@ function endsOf(name: string): string[] {
  * One warning where a checkpoint holds several models, of which a merge and a conversion keep all.
  * @param kept whether a tensor is to be in the output
  */
-export function severalModels(
-  { path, shards, namesPerFile }: Checkpoint,
-  kept: (shard: number, row: number) => boolean = () => true,
-): Warning[] {
-  if (namesPerFile) return [];
+export function severalModels(checkpoint: Checkpoint, kept: (shard: number, row: number) => boolean = () => true): Warning[] {
+  if (checkpoint.namesPerFile || !kindsOfNames(checkpoint).some((name) => BESIDE.test(name))) return [];
+  const { path, shards } = checkpoint;
   const names = shards.flatMap(({ tensors }, shard) =>
     tensors.names.filter((_, row) => sectionOf(tensors, row) === 'model' && kept(shard, row)),
   );

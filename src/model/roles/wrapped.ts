@@ -2,6 +2,7 @@ import type { Conflict, Warning } from '../../base/errors.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { isWeightOf, peftPart } from './adapters.ts';
+import { kindsOfNames } from './name-kinds.ts';
 
 /** What wrappers put before the names of all that they hold, and what to save instead. */
 const PREFIXES: readonly (readonly [prefix: string, wrapper: string])[] = [
@@ -21,7 +22,7 @@ const INNER = /(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_modu
  */
 export function wrappedNames(checkpoint: Checkpoint): Warning[] {
   if (checkpoint.namesPerFile) return [];
-  const names = checkpoint.shards.flatMap(({ tensors }) => tensors.names);
+  const names = kindsOfNames(checkpoint);
   const found = outerWrappers(names);
   const outer = found.reduce((length, [prefix]) => length + prefix.length, 0);
   const inner = names.find((name) => innerWrapper(name, outer) !== undefined);
@@ -30,7 +31,7 @@ export function wrappedNames(checkpoint: Checkpoint): Warning[] {
   if (parts.length === 0) return [];
   const [example] = inner === undefined ? names : [inner];
   const who = found.length === 0 ? 'a wrapper in training' : found.map(([, wrapper]) => wrapper).join(' and ');
-  const which = found.length === 0 ? 'names of tensors hold' : `the names of all ${names.length} tensors begin with`;
+  const which = found.length === 0 ? 'names of tensors hold' : `the names of all ${checkpoint.tensorCount} tensors begin with`;
   // Part of a name of the model's own may be called the same.
   const without = within === undefined ? 'k' : `k.replace('.${within}', '.')`;
   const strip = found.reduce((text, [prefix]) => `${text}.removeprefix('${prefix}')`, without);
@@ -82,7 +83,9 @@ export function peftConflicts(checkpoints: readonly Checkpoint[]): Conflict[] {
   return [{ ...conflict, message: `${conflict.message}${others}` }];
 }
 
-function peftConflict({ path, shards }: Checkpoint): Conflict | null {
+function peftConflict(checkpoint: Checkpoint): Conflict | null {
+  if (kindsOfNames(checkpoint).every((name) => peftPart(name) === null)) return null;
+  const { path, shards } = checkpoint;
   const methods = new Set<string>();
   const modules = new Set<string>();
   let [weights, adapters, copies] = [0, 0, 0];

@@ -56,7 +56,11 @@ export function treatmentWarnings(
   const [leftOut, needed, prediction] = [new Named(), new Named(), new Named()];
   const [partial, activations] = [new Named(), new Named()];
   // What is dropped of another model beside this one is nothing that this one needs.
-  const others = otherModels(tensors.map(({ name }) => name)).map(({ key }) => `${key}.`);
+  let others: readonly string[] | undefined;
+  const isOthers = (name: string): boolean => {
+    others ??= otherModels(tensors.map((tensor) => tensor.name)).map(({ key }) => `${key}.`);
+    return others.some((key) => name.startsWith(key));
+  };
   for (const [i, { name, role, apart }] of tensors.entries()) {
     const { kind, policy, default: row } = treatments[of[i]!]!;
     if (row === 'activation state' && policy === null) activations.add(name);
@@ -67,7 +71,7 @@ export function treatmentWarnings(
     if (policy === null && apart === true) continue;
     if (policy === null) (row === 'partial buffer' ? partial : leftOut).add(name);
     else if (role.mtp) prediction.add(name);
-    else if (!OPTIONAL.has(roleOf(role)) && !others.some((key) => name.startsWith(key))) needed.add(name);
+    else if (!OPTIONAL.has(roleOf(role)) && !isOthers(name)) needed.add(name);
   }
   const warnings: Warning[] = [];
   const warn = (code: Warning['code'], some: Named, text: string) => some.count > 0 && warnings.push({ code, message: `${some}: ${text}` });

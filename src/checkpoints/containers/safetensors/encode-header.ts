@@ -72,6 +72,9 @@ export function encodeHeader(tensors: Iterable<TensorSpec> | TensorColumns, meta
   return encodeTable(layOut(tensors), metadata);
 }
 
+/** Bytes that suffice for nearly every entry without its name: a shape of two sizes and offsets of 13 digits. */
+const ROOM = 96;
+
 /** {@link encodeHeader} for a table that {@link layOut} made. */
 export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8Array {
   return Buffer.concat(frameEntries(encodeEntries(table), metadata));
@@ -82,7 +85,7 @@ export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8
  * only. Of a table that {@link layOut} made.
  */
 export function encodeEntries(table: TensorTable): Uint8Array {
-  const json = new TextChunks();
+  const json = new TextChunks(table.names.reduce((sum, { length }) => sum + length + ROOM, 0));
   let separator = '';
   const shapes = new Map<readonly number[], string>();
   const { names, dtypes, offset, bytes } = table;

@@ -1,6 +1,9 @@
 import { quoteAscii } from './json-text.ts';
 import { TextChunks } from './text-chunks.ts';
 
+/** Bytes of an entry beside its two names: indentation, quotes and signs between. */
+const ROOM = 12;
+
 /** What goes into an index file. */
 export interface IndexContent {
   /** The `metadata` object: plain JSON values and maps of them (as an index was parsed). */
@@ -14,11 +17,18 @@ export interface IndexContent {
  * ASCII escaped, a newline at the end. An index that is written back is therefore byte-identical.
  */
 export function encodeIndex({ metadata, weightMap }: IndexContent): Uint8Array {
-  const text = new TextChunks();
+  const entries = [...weightMap];
+  const text = new TextChunks(entries.reduce((sum, [tensor, shard]) => sum + tensor.length + shard.length + ROOM, 0));
   text.add(`{\n  "metadata": ${encodeValue(metadata, '  ')},\n  "weight_map": {`);
   let separator = '\n';
-  for (const [tensor, shard] of sortedByKey([...weightMap])) {
-    text.add(`${separator}    ${quoteAscii(tensor)}: ${quoteAscii(shard)}`);
+  const quoted = new Map<string, string>();
+  for (const [tensor, shard] of sortedByKey(entries)) {
+    let file = quoted.get(shard);
+    if (file === undefined) {
+      file = quoteAscii(shard);
+      quoted.set(shard, file);
+    }
+    text.add(`${separator}    ${quoteAscii(tensor)}: ${file}`);
     separator = ',\n';
   }
   text.add(`${separator === '\n' ? '' : '\n  '}}\n}\n`);

@@ -3,12 +3,19 @@
  * collector busy.
  */
 const CHUNK_LENGTH = 32 * 1024;
+/** The most bytes of UTF-8 that a UTF-16 unit becomes. */
+const MOST_BYTES = 3;
 
 /** UTF-8 text that is made in many small pieces. */
 export class TextChunks {
-  readonly #chunks: Buffer[] = [];
+  #bytes: Buffer;
   #text = '';
   #size = 0;
+
+  /** @param expected bytes that it will have; of fewer some are left unused, and more are copied once or twice */
+  constructor(expected = 0) {
+    this.#bytes = Buffer.allocUnsafeSlow(expected);
+  }
 
   add(text: string): void {
     this.#text += text;
@@ -21,16 +28,20 @@ export class TextChunks {
     return this.#size;
   }
 
-  /** All of it, with `before` in front. */
-  bytes(before: Uint8Array = new Uint8Array(0)): Buffer {
+  /** All of it. */
+  bytes(): Buffer {
     this.#flush();
-    return Buffer.concat([before, ...this.#chunks]);
+    return this.#bytes.subarray(0, this.#size);
   }
 
   #flush(): void {
-    const bytes = Buffer.from(this.#text);
-    this.#chunks.push(bytes);
-    this.#size += bytes.length;
+    const needed = this.#size + MOST_BYTES * this.#text.length;
+    if (needed > this.#bytes.length && this.#size + Buffer.byteLength(this.#text) > this.#bytes.length) {
+      const longer = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#bytes.length));
+      this.#bytes.copy(longer, 0, 0, this.#size);
+      this.#bytes = longer;
+    }
+    this.#size += this.#bytes.write(this.#text, this.#size);
     this.#text = '';
   }
 }

@@ -44,15 +44,16 @@ export async function markedBuffers(
 ): Promise<PolicyTensor[]> {
   const classify = classifier(roles.context);
   const reader = new ByteReader();
-  const places = placesIn(layout);
+  const placeOf = placesIn(layout);
   try {
-    const marked: PolicyTensor[] = [];
+    const marked = [...tensors];
     for (const [i, tensor] of tensors.entries()) {
-      const place = places[i];
       // Of 92,000 tensors there are few to be looked at.
       const looked = isScalar(tensor) || BUFFERS.has(tensor.role.role) || CALCULATED.test(tensor.name) || isActivationState(tensor);
-      const marks = !looked ? null : place === undefined ? extraMarks(tensor, classify) : await marksOf(tensor, place);
-      marked.push(marks === null ? tensor : { ...tensor, ...marks });
+      if (!looked) continue;
+      const place = placeOf(i);
+      const marks = place === undefined ? extraMarks(tensor, classify) : await marksOf(tensor, place);
+      if (marks !== null) marked[i] = { ...tensor, ...marks };
     }
     return marked;
   } finally {
@@ -121,11 +122,11 @@ async function isInfinite(reader: ByteReader, checkpoint: Checkpoint, place: Ten
 /** The tensors of a merge with its scalars at infinity marked, as {@link markedBuffers} had marked them. */
 export async function markedBounds(tensors: readonly PolicyTensor[], merge: Checkpoint): Promise<PolicyTensor[]> {
   const reader = new ByteReader();
-  const places = placesIn(merge);
+  const placeOf = placesIn(merge);
   try {
     const marked = [...tensors];
     for (const [i, tensor] of tensors.entries()) {
-      if (isScalar(tensor) && (await isInfinite(reader, merge, places[i]!))) marked[i] = { ...tensor, bounds: true };
+      if (isScalar(tensor) && (await isInfinite(reader, merge, placeOf(i)!))) marked[i] = { ...tensor, bounds: true };
     }
     return marked;
   } finally {
@@ -133,8 +134,15 @@ export async function markedBounds(tensors: readonly PolicyTensor[], merge: Chec
   }
 }
 
-function placesIn({ shards }: Checkpoint): TensorPlace[] {
-  return shards.flatMap(({ tensors }, shard) => Array.from({ length: tensors.count }, (_, row) => ({ shard, row })));
+/** Where tensors lie, by their numbers, shard after shard; they are asked for in their order. */
+function placesIn({ shards }: Checkpoint): (number: number) => TensorPlace | undefined {
+  let [shard, first] = [0, 0];
+  return (number) => {
+    for (; shard < shards.length; first += shards[shard++]!.tensors.count) {
+      if (number - first < shards[shard]!.tensors.count) return { shard, row: number - first };
+    }
+    return undefined;
+  };
 }
 
 function bytesOf(reader: ByteReader, checkpoint: Checkpoint, place: TensorPlace): Promise<Buffer> {

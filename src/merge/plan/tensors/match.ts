@@ -154,11 +154,14 @@ class MemberMatch {
     const same = table.boxes === null ? member.shards.findIndex(isAlike) : -1;
     const found = { runs: this.#runs, matrices: this.#matrices, arranged: this.#arranged };
     if (same >= 0) {
-      const { offset } = member.shards[same]!.tensors;
+      const { offset, dtypes } = member.shards[same]!.tensors;
+      const file = new Int32Array(rows).fill(files.indexOf(members, this.#m, same));
+      // Members of one header have one column then, which is looked at once.
+      if (this.#target.table === table) return { columns: { file, offset, dtype: dtypes }, ...found };
       const columns = {
-        file: new Int32Array(rows).fill(files.indexOf(members, this.#m, same)),
+        file,
         offset: new Float64Array(rows).map((_, i) => offset[origin[i]!]!),
-        dtype: new Uint8Array(rows).map((_, i) => table.dtypes[origin[i]!]!),
+        dtype: new Uint8Array(rows).map((_, i) => dtypes[origin[i]!]!),
       };
       return { columns, ...found };
     }

@@ -2,7 +2,7 @@ import { dtypeByCode } from '../../../base/dtype.ts';
 import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { GatheredInput, SegmentTable } from '../types.ts';
 import type { Entries } from './shared-text.ts';
-import type { Spans } from './spans.ts';
+import type { MemberColumns, Spans } from './spans.ts';
 import type { Work } from './work.ts';
 
 export interface SegmentInput {
@@ -90,13 +90,19 @@ function continues(input: SegmentInput, previous: number, span: number): boolean
   const work = kinds[of[row]!]!;
   if (table.dtypes[before] !== table.dtypes[row] || kinds[of[before]!]!.table !== work.table) return false;
   const elements = spans.elements[previous]!;
-  const { columns } = spans;
+  const { columns, matrices } = spans;
+  let looked: MemberColumns | null = null;
   for (let m = 0; m < columns.length; m++) {
     const column = columns[m]!;
     if (column === null || !work.reads[m]) continue;
-    if (spans.matrices[m]?.has(before) === true || spans.matrices[m]?.has(row) === true) return false;
+    const gathered = matrices[m];
+    if (gathered !== undefined && gathered.size > 0 && (gathered.has(before) || gathered.has(row))) return false;
+    if (column.file[previous] !== column.file[span]) return false;
+    // Members of one header share these, and there may be many of both.
+    if (column.offset === looked?.offset && column.dtype === looked.dtype) continue;
+    looked = column;
     const dtype = column.dtype[previous]!;
-    if (dtype !== column.dtype[span] || column.file[previous] !== column.file[span]) return false;
+    if (dtype !== column.dtype[span]) return false;
     if (column.offset[previous]! + (elements * dtypeByCode(dtype).bits) / 8 !== column.offset[span]) return false;
   }
   return outputs.every(({ entries: { dtypes } }, k) => {

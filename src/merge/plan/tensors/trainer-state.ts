@@ -111,7 +111,8 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
   const conflicts: Conflict[] = [];
   const explained = new Set<string>();
   const own = tensors.filter(({ state, extra }) => state !== undefined && !extra);
-  const numbers = new Map(tensors.map((tensor, i) => [tensor, i]));
+  // Of most merges none: their tensors are not gone through once more.
+  const numbers = new Map(own.length === 0 ? [] : tensors.map((tensor, i) => [tensor, i]));
   const isMaster = ({ state, dtype }: PolicyTensor): boolean => state?.kind === 'master' && dtypeByName(dtype)!.kind === 'float';
   for (const [k, draft] of drafts.entries()) {
     const { output } = draft;
