@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type DtypeName, dtypeByName } from '../../src/base/dtype.ts';
 import { ColumnTable } from '../../src/checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../src/checkpoints/types.ts';
-import type { CheckpointRoles } from '../../src/model/roles/checkpoint-roles.ts';
+import { type CheckpointRoles, heldRoles } from '../../src/model/roles/checkpoint-roles.ts';
 import { classifier } from '../../src/model/roles/classify.ts';
 import { namingContext } from '../../src/model/roles/context.ts';
 import { holdsCodes } from '../../src/model/roles/unknown.ts';
@@ -57,7 +57,7 @@ export function opened({ config, tensors }: Pick<TinyModel, 'config' | 'tensors'
   const context = namingContext(config, Object.keys(tensors), holdsCodes({ shards } as unknown as Checkpoint));
   const classify = classifier(context);
   const roles = shards.map(({ tensors: t }) => t.names.map((name, row) => classify(name, t.info(row).dtype, t.shapes[row])));
-  return [checkpoint, { context, config, of: (shard, row) => roles[shard]![row]! }];
+  return [checkpoint, heldRoles({ context, config }, roles)];
 }
 
 function* leaves(tree: Tree, prefix: string): Generator<[string, { dtype: DtypeName; shape: number[] }]> {

@@ -81,8 +81,10 @@ class Recogniser {
   }
 
   #look(place: TensorPlace, name: string, dtype: DtypeName): void {
-    if (ACTIVATION.test(name)) this.#activation.push(place);
-    else if (SCALE.test(name) || (name.endsWith('_scales') && E8M0.has(dtype))) this.#maybeScales.push(place);
+    // Nearly all are called so, and neither of the two is.
+    const scale = !name.endsWith('.weight');
+    if (scale && ACTIVATION.test(name)) this.#activation.push(place);
+    else if ((scale && SCALE.test(name)) || (name.endsWith('_scales') && E8M0.has(dtype))) this.#maybeScales.push(place);
     else if (FP8.has(dtype)) this.#fp8(place, name);
     else if (dtype === 'U8' || dtype === 'I8' || dtype === 'F4') this.#fp4(place, name, dtype);
   }

@@ -2,13 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import { haveSameTensors } from '../../checkpoints/tensors/table.ts';
-import type { TensorTable } from '../../checkpoints/tensors/types.ts';
+import type { TensorPlace, TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { classifier } from './classify.ts';
 import { namingContext, numbersMatter } from './context.ts';
 import { type ModelConfig, readModelConfig } from './model-config.ts';
 import { kindsOfNames } from './name-kinds.ts';
-import type { NamingContext, TensorRole } from './types.ts';
+import type { NamingContext, Role, TensorRole } from './types.ts';
 import { hasCodesBeside, holdsCodes, isScaleInBlock } from './unknown.ts';
 
 /** What the tensors of a checkpoint are for. */
@@ -18,6 +18,10 @@ export interface CheckpointRoles {
   readonly config: ModelConfig | null;
   /** @param shard index into the checkpoint's shards @param row of the shard's tensor table */
   of(shard: number, row: number): TensorRole;
+  /** Places of the tensors of one role, in their order; of null those that no rule knows. */
+  placesOf(role: Role | null): readonly TensorPlace[];
+  /** Whether layers are an axis of any tensor. */
+  readonly stacked: boolean;
 }
 
 /**
@@ -55,13 +59,52 @@ export async function checkpointRoles(checkpoint: Checkpoint): Promise<Checkpoin
   const shards = checkpoint.shards.map(({ name, tensors }) =>
     checkpoint.namesPerFile ? [classifyRow(classify, tensors, 0, nameOfFile(name), name)] : rolesOf(tensors, context, classify, name),
   );
-  const roles: CheckpointRoles = {
-    context,
-    config,
-    of: (shard, row) => shards[shard]![row]!,
-  };
+  const roles = heldRoles({ context, config }, shards);
   if (!checkpoint.namesPerFile) shared.set(tables[0]!.names, [...like, { tables, config, roles }]);
   return roles;
+}
+
+/** @param shards [shards] by row */
+export function heldRoles(about: Pick<CheckpointRoles, 'context' | 'config'>, shards: readonly (readonly TensorRole[])[]): CheckpointRoles {
+  let found: RoleRows | undefined;
+  const rows = () => {
+    found ??= rowsByRole(shards);
+    return found;
+  };
+  return {
+    ...about,
+    of: (shard, row) => shards[shard]![row]!,
+    placesOf: (role) => placesOf(rows(), role),
+    get stacked() {
+      return rows().stacked;
+    },
+  };
+}
+
+/** Which tensors have which role: there are few of most, and looking at half a million for each question takes long. */
+interface RoleRows {
+  /** [shards] */
+  readonly byRole: readonly ReadonlyMap<Role | null, readonly number[]>[];
+  readonly stacked: boolean;
+}
+
+function rowsByRole(shards: readonly (readonly TensorRole[])[]): RoleRows {
+  let stacked = false;
+  const byRole = shards.map((roles) => {
+    const found = new Map<Role | null, number[]>();
+    for (const [row, { role, layer }] of roles.entries()) {
+      stacked ||= layer === 'all';
+      const rows = found.get(role);
+      if (rows === undefined) found.set(role, [row]);
+      else rows.push(row);
+    }
+    return found;
+  });
+  return { byRole, stacked };
+}
+
+function placesOf({ byRole }: RoleRows, role: Role | null): TensorPlace[] {
+  return byRole.flatMap((rows, shard) => (rows.get(role) ?? []).map((row) => ({ shard, row })));
 }
 
 /**

@@ -36,7 +36,7 @@ export function stackedLayers(
 ): { readonly stacks: ReadonlyMap<string, number>; readonly of: (shard: number, row: number) => StackedLayers | null } {
   const sizes = new Map<string, Set<number>>();
   const proved = new Set<string>();
-  for (const [shard, { tensors }] of namesPerFile ? [] : shards.entries()) {
+  for (const [shard, { tensors }] of namesPerFile || !roles.stacked ? [] : shards.entries()) {
     const { names, shapes, dtypes, count } = tensors;
     for (let row = 0; row < count; row++) {
       const { role, layer } = roles.of(shard, row);

@@ -4,6 +4,7 @@ import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from './checkpoint-roles.ts';
 import { languageConfigs, type ModelConfig } from './model-config.ts';
+import type { Role } from './types.ts';
 
 /** One of two tensors that may be one. */
 export interface TiedTensor extends TensorPlace {
@@ -25,16 +26,12 @@ export interface TiedPair {
  * Every embedding with every output head of its shape; those of multi-token prediction and of towers apart.
  */
 export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedPair[] {
-  const embeddings: TiedTensor[] = [];
-  const heads: TiedTensor[] = [];
-  for (const [shard, { tensors }] of checkpoint.shards.entries()) {
-    const { names, shapes, count } = tensors;
-    for (let row = 0; row < count; row++) {
-      const { role, mtp } = roles.of(shard, row);
-      if (mtp || shapes[row]!.length !== 2 || (role !== 'embedding' && role !== 'lm_head')) continue;
-      (role === 'embedding' ? embeddings : heads).push({ name: names[row]!, shard, row });
-    }
-  }
+  const matricesOf = (role: Role): TiedTensor[] =>
+    roles.placesOf(role).flatMap(({ shard, row }) => {
+      const { names, shapes } = checkpoint.shards[shard]!.tensors;
+      return roles.of(shard, row).mtp || shapes[row]!.length !== 2 ? [] : [{ name: names[row]!, shard, row }];
+    });
+  const [embeddings, heads] = [matricesOf('embedding'), matricesOf('lm_head')];
   const configured = configuredTie(roles.config);
   const shapeOf = ({ shard, row }: TiedTensor) => checkpoint.shards[shard]!.tensors.shapes[row]!.join();
   return heads.flatMap((head) =>

@@ -31,6 +31,8 @@ const ACTIVATION_STATE = /(?:^|\.)(?:_extra_state\d*(?:\/.*)?|(?:input|output)_(
 
 /** Whether a tensor describes the activations of one checkpoint, by its name. */
 export function isActivationState({ name, role: { role } }: Pick<PolicyTensor, 'name' | 'role'>): boolean {
+  // Nearly all are called so, and there may be half a million.
+  if (name.endsWith('.weight') && !name.includes('/')) return false;
   return role !== 'quant_scale' && role !== 'quant_meta' && ACTIVATION_STATE.test(name);
 }
 

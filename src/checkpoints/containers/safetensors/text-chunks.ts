@@ -12,9 +12,9 @@ export class TextChunks {
   #text = '';
   #size = 0;
 
-  /** @param expected bytes that it will have; of fewer some are left unused, and more are copied once or twice */
+  /** @param expected bytes of most of it: what is not used costs no memory, and more is copied once or twice */
   constructor(expected = 0) {
-    this.#bytes = Buffer.allocUnsafeSlow(expected);
+    this.#bytes = Buffer.allocUnsafeSlow(expected + CHUNK_LENGTH);
   }
 
   add(text: string): void {

@@ -29,6 +29,8 @@ type Marks = Pick<PolicyTensor, 'bounds' | 'differs' | 'partial' | 'rounded'>;
 const CALCULATED =
   /(?:^|\.)(?:relative_coords_table|attention_bias_idxs|embed_scale|_float_tensor|embed_positions\.weights|attn\.embed_positions|alibi(?:_slopes)?)$/;
 
+const isCalculated = (name: string): boolean => !name.endsWith('.weight') && CALCULATED.test(name);
+
 /**
  * Looks at the buffers among the tensors of a merge: whether a constant one is in some of the members only,
  * or in several dtypes and the same but for rounding; whether a few floats are bounds at infinity (which no
@@ -49,7 +51,7 @@ export async function markedBuffers(
     const marked = [...tensors];
     for (const [i, tensor] of tensors.entries()) {
       // Of 92,000 tensors there are few to be looked at.
-      const looked = isScalar(tensor) || BUFFERS.has(tensor.role.role) || CALCULATED.test(tensor.name) || isActivationState(tensor);
+      const looked = isScalar(tensor) || BUFFERS.has(tensor.role.role) || isCalculated(tensor.name) || isActivationState(tensor);
       if (!looked) continue;
       const place = placeOf(i);
       const marks = place === undefined ? extraMarks(tensor, classify) : await marksOf(tensor, place);
@@ -91,7 +93,7 @@ function extraMarks(tensor: PolicyTensor, classify: ReturnType<typeof classifier
  * positions. By its name alone: an integer may be a table that belongs to the model.
  */
 function isConstant({ name, role }: PolicyTensor, classify: ReturnType<typeof classifier>): boolean {
-  if (CALCULATED.test(name)) return true;
+  if (isCalculated(name)) return true;
   if (!BUFFERS.has(role.role)) return false;
   return (
     !/(?:^|\.)(?:running_mean|running_var|num_batches_tracked|_extra_state\d*)(?:\/|$)/.test(name) && classify(name).role === role.role

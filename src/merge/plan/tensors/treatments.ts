@@ -75,16 +75,25 @@ export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCo
   return layout.shards.flatMap(({ tensors }, shard) =>
     Array.from({ length: tensors.count }, (_, row): PolicyTensor => {
       const role = roles.of(shard, row);
-      const stray = (role.role === 'quant_scale' || role.role === 'quant_meta') && isStray(shard, row);
-      return {
+      const tensor = {
         name: tensorName(layout, shard, row),
         dtype: dtypeByCode(tensors.dtypes[row]!).name,
         bytes: tensors.bytes[row]!,
+        role,
+      };
+      const codes = isCodes(shard, row);
+      const stray = (role.role === 'quant_scale' || role.role === 'quant_meta') && isStray(shard, row);
+      const apart = sectionOf(tensors, row) !== 'model';
+      const known = unknown[shard]?.get(row);
+      // There may be half a million of the others.
+      if (!codes && !stray && !apart && known === undefined) return tensor;
+      return {
+        ...tensor,
         role: stray ? { ...role, role: null, of: null } : role,
-        ...(isCodes(shard, row) && { codes: true }),
-        ...(sectionOf(tensors, row) !== 'model' && { apart: true, state: stateOf(tensors.names[row]!, numberOf, keys) }),
+        ...(codes && { codes }),
+        ...(apart && { apart, state: stateOf(tensors.names[row]!, numberOf, keys) }),
         ...(stray && { unknown: STRAY }),
-        ...(unknown[shard]?.has(row) && { unknown: unknown[shard].get(row) }),
+        ...(known !== undefined && { unknown: known }),
       };
     }),
   );

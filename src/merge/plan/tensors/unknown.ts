@@ -38,26 +38,24 @@ export async function unknownFloats(
   let looked = layout.shards.some(({ tensors }, shard) => hasKnownFloat(tensors, (row) => roles.of(shard, row).role)) ? 0 : IN_ALL;
   const reader = new ByteReader();
   try {
-    for (const [shard, { tensors, name: file }] of layout.shards.entries()) {
-      for (let row = 0; row < tensors.count; row++) {
-        if (roles.of(shard, row).role !== null) continue;
-        const { name: dtype, kind: sort } = dtypeByCode(tensors.dtypes[row]!);
-        if (sort !== 'float') continue;
-        signal?.throwIfAborted();
-        const name = tensors.names[row]!;
-        const named = doubtByName(layout, { name, dtype, file }, roles.context.codes === true);
-        const key = name.replaceAll(/\d+/g, '#');
-        const kind = kinds.get(key) ?? { looked: 0, unknown: { doubt: null } };
-        kinds.set(key, kind);
-        if (named === null && kind.looked < OF_A_KIND && looked < IN_ALL) {
-          kind.looked++;
-          looked++;
-          const unknown = await lookedAt(reader, layout, { shard, row }, members);
-          // What is found of one is true of those that there is no time to look at.
-          if (unknown.doubt !== null) kind.unknown = unknown;
-          found[shard]!.set(row, unknown);
-        } else found[shard]!.set(row, named === null ? kind.unknown : { doubt: named });
-      }
+    for (const { shard, row } of roles.placesOf(null)) {
+      const { tensors, name: file } = layout.shards[shard]!;
+      const { name: dtype, kind: sort } = dtypeByCode(tensors.dtypes[row]!);
+      if (sort !== 'float') continue;
+      signal?.throwIfAborted();
+      const name = tensors.names[row]!;
+      const named = doubtByName(layout, { name, dtype, file }, roles.context.codes === true);
+      const key = name.replaceAll(/\d+/g, '#');
+      const kind = kinds.get(key) ?? { looked: 0, unknown: { doubt: null } };
+      kinds.set(key, kind);
+      if (named === null && kind.looked < OF_A_KIND && looked < IN_ALL) {
+        kind.looked++;
+        looked++;
+        const unknown = await lookedAt(reader, layout, { shard, row }, members);
+        // What is found of one is true of those that there is no time to look at.
+        if (unknown.doubt !== null) kind.unknown = unknown;
+        found[shard]!.set(row, unknown);
+      } else found[shard]!.set(row, named === null ? kind.unknown : { doubt: named });
     }
   } finally {
     await reader.close();
