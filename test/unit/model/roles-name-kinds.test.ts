@@ -7,7 +7,7 @@ import { seeded } from '../../support/safetensors.ts';
 const withoutNumbers = (name: string): string =>
   name
     .split('.')
-    .map((part) => (/^\d{1,9}$/.test(part) ? '#' : part))
+    .map((part) => (/^\d{1,9}$/.test(part) ? '\0' : part))
     .join('.');
 
 const tableOf = (names: readonly string[]): ColumnTable => {
