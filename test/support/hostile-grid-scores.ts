@@ -39,14 +39,46 @@ const after =
     return { args: [...GRID, ...args], says, leaves: 'grid.scores/.lock' };
   };
 
+/** Beside a grid that is made. */
+const made =
+  (args: readonly string[], says: string): Setup =>
+  async (folder) => {
+    weightedRun(join(folder, 'run'), 4);
+    const { code, stderr } = await runCli(GRID, { cwd: folder });
+    if (code !== 0) throw new Error(stderr);
+    return { args: [...GRID, ...args], says };
+  };
+
 const ALL = { 'step400-w200steps-wma.json': '0.6', 'step400.json': '0.5', 'step400-w200steps-sma.json': '0.55' };
 
 const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, make: Setup])[] = [
   ['E_OPTION', 2, '--eval and --scores', line([...EVAL, '--scores', 'scores'], 'leave out one of them')],
-  ['E_OPTION', 2, '--scores with --keep', given(ALL, ['--keep'], '--keep is about an evaluator')],
+  ['E_OPTION', 2, '--scores with --keep', given(ALL, ['--keep'], '--keep is about merges that are scored')],
+  ['E_OPTION', 2, '--scores with --resume', given(ALL, ['--resume'], '--resume is about merges that are scored')],
+  ['E_OPTION', 2, '--scores with --metric-regex', given(ALL, ['--metric-regex', 'acc (.*)'], '--metric-regex is about an evaluator')],
   ['E_OPTION', 2, '--scores with --validate', given(ALL, ['--validate', 'true'], '--validate is about an evaluator')],
   ['E_OPTION', 2, '--validate-metric without --validate', line([...EVAL, '--validate-metric', 'x'], '--validate-metric')],
   ['E_OPTION', 2, '--for with --eval', line([...EVAL, '--for', 'resume'], '--for decides what a trainer goes on from')],
+  ['E_OPTION', 2, '--optimizer with --eval', line([...EVAL, '--optimizer', 'drop'], '--optimizer decides what a trainer goes on from')],
+  ['E_OPTION', 2, '--for with --eval and --dry-run', line([...EVAL, '--for', 'resume', '-n'], '--for decides what a trainer goes on from')],
+  [
+    'E_OPTION',
+    2,
+    '--for with --submit',
+    line([...EVAL.slice(0, 2), '--submit', '--for', 'resume'], '--for decides what a trainer goes on'),
+  ],
+  ['E_OPTION', 2, '--files with --eval', line([...EVAL, '--files', '2'], '--files is about outputs that stay')],
+  ['E_OPTION', 2, '--format with --eval', line([...EVAL, '--format', 'dcp'], '--format is about outputs that stay')],
+  ['E_USAGE', 2, '--ranks with --eval', line([...EVAL, '--ranks', '0/2'], '--ranks is of ranks that make a grid together')],
+  ['E_USAGE', 2, '--no-keep with --eval', line([...EVAL, '--no-keep'], '--no-keep is of a grid that is made and not scored')],
+  [
+    'E_USAGE',
+    2,
+    '--submit with --dry-run',
+    line([...EVAL.slice(0, 2), '--submit', '-n'], '--submit and --dry-run cannot be used together'),
+  ],
+  ['E_USAGE', 2, '--submit with --json', made([...EVAL.slice(0, 2), '--submit', '--json'], '--submit and --json cannot be used together')],
+  ['E_USAGE', 2, '--print-recipe with --json', made(['--print-recipe', '--json'], '--print-recipe and --json cannot be used together')],
   ['E_USAGE', 2, '--metric without --eval', line(['--metric', 'x/acc'], '--metric is about an evaluator')],
   ['E_USAGE', 2, '--keep without --eval', line(['--keep'], '--keep is about an evaluator')],
   ['E_USAGE', 2, '--dir without --eval', line(['--dir', 'x'], '--dir is about an evaluator')],

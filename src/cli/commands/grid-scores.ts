@@ -4,7 +4,7 @@ import { optionName } from '../../base/option-words.ts';
 import { omit, pick } from '../../base/pick.ts';
 import { type GridOptions, type GridScoreOptions, gridModels, scoreGrid } from '../../index.ts';
 import { printable } from '../../render/format.ts';
-import { resolveScores } from '../../search/grid/options.ts';
+import { refuseForTrainers, resolveScores } from '../../search/grid/options.ts';
 import { gridScoresText } from '../../search/grid/text.ts';
 import { REPORT_PAGE } from '../../search/optimise/files.ts';
 import { thenScript } from '../submit/slurm-script.ts';
@@ -37,9 +37,10 @@ export interface SplitFlags<T> {
  * The options that are about scores apart from the others.
  * @throws MergeError E_USAGE for options about scores where nothing scores
  */
-export function splitScoring<T extends ScoringFlags>(flags: T & { readonly keep?: boolean }): SplitFlags<T> {
+export function splitScoring<T extends ScoringFlags & Parameters<typeof refuseOfMaking>[0]>(flags: T): SplitFlags<T> {
   const making = omit(flags, [...NAMES]) as SplitFlags<T>['making'];
   if (flags.eval !== undefined || flags.scores !== undefined) {
+    refuseOfMaking(flags);
     const { metric, validateMetric, ...own } = pick<ScoringFlags, (typeof NAMES)[number]>(flags, NAMES);
     const scoring = {
       ...own,
@@ -55,10 +56,37 @@ export function splitScoring<T extends ScoringFlags>(flags: T & { readonly keep?
 }
 
 /**
+ * What only a grid that is made and not scored has.
+ * @throws MergeError E_USAGE
+ */
+function refuseOfMaking(flags: { readonly keep?: boolean; readonly ranks?: unknown; readonly rankTimeout?: unknown }): void {
+  for (const name of ['ranks', 'rankTimeout'] as const) {
+    if (flags[name] === undefined) continue;
+    throw new MergeError('E_USAGE', `${optionName(name)} is of ranks that make a grid together, and one process scores one`, {
+      help: "Leave it out; --launcher 'srun -N 8' starts the ranks of each merge.",
+    });
+  }
+  if (flags.keep !== false) return;
+  throw new MergeError('E_USAGE', '--no-keep is of a grid that is made and not scored: what is scored is removed', {
+    help: 'Leave it out. Scores stay in the folder of --dir, and --resume goes on after them.',
+  });
+}
+
+/** What prints a text for others to read has no document, and no path. @throws MergeError E_USAGE */
+export function refuseDocument(option: string, { json, quiet }: { readonly json?: boolean; readonly quiet?: boolean }): void {
+  if (json || quiet) throw new MergeError('E_USAGE', `${option} and ${json ? '--json' : '--quiet'} cannot be used together`);
+}
+
+/**
  * `merge grid … --eval COMMAND --submit`: the script of a job array that has each model of a grid scored.
  * @throws MergeError E_USAGE where no command scores
  */
-export async function printArray({ terminal }: Context, options: GridOptions, scoring: SplitFlags<object>['scoring']): Promise<void> {
+export async function printArray(
+  { terminal }: Context,
+  options: GridOptions,
+  scoring: SplitFlags<object>['scoring'],
+  flags: Parameters<typeof refuseDocument>[1],
+): Promise<void> {
   const { eval: command, ...others } = scoring ?? {};
   if (typeof command !== 'string') {
     throw new MergeError('E_USAGE', '--submit prints the job array of an evaluator, and none is given', {
@@ -71,7 +99,9 @@ export async function printArray({ terminal }: Context, options: GridOptions, sc
       help: 'Leave it out here, and give it with --scores when the results are there.',
     });
   }
+  refuseForTrainers(options);
   const models = await gridModels(options);
+  refuseDocument('--submit', flags);
   const folder = process.cwd();
   const name = `${basename(resolve(options.output))}-scores`;
   terminal.out.write(
@@ -83,6 +113,11 @@ export async function printArray({ terminal }: Context, options: GridOptions, sc
     }),
   );
   terminal.err.write(`${models.length} models; when their results are there: --scores with the folder that they lie in\n`);
+}
+
+/** What a scoring would be refused for, where it is only looked what it would be of. @throws MergeError E_OPTION */
+export function checkScores(options: GridOptions, scoring: NonNullable<SplitFlags<object>['scoring']>): void {
+  resolveScores({ ...omit(options, ['keep']), ...scoring });
 }
 
 /** `merge grid … --eval` and `--scores`. */

@@ -12,7 +12,7 @@ import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 import { freeName } from './average.ts';
-import { BESIDE_GRIDS, printArray, runScores, type ScoringFlags, splitScoring } from './grid-scores.ts';
+import { BESIDE_GRIDS, checkScores, printArray, refuseDocument, runScores, type ScoringFlags, splitScoring } from './grid-scores.ts';
 import { BESIDE_RECIPES } from './run.ts';
 
 /** Options of `grid` as commander leaves them. */
@@ -35,17 +35,20 @@ const FILE = /\.(?:ya?ml|json)$/i;
 /** `merge grid`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], given: GridFlags): Promise<number> {
   const { terminal } = context;
+  refuseTogether(given);
   const { making: flags, scoring } = splitScoring(given);
   const options = await gridRequest(context, args[0] as string, flags);
   if (flags.submit) {
-    await printArray(context, options, scoring);
+    await printArray(context, options, scoring, flags);
     return 0;
   }
   if (scoring !== null && !flags.dryRun && !flags.printRecipe) {
     return runScores(context, { ...omit(options, ['keep']), ...scoring }, flags);
   }
+  if (scoring !== null) checkScores(options, scoring);
   if (flags.printRecipe) {
     const recipe = await gridRecipe(options);
+    refuseDocument('--print-recipe', flags);
     terminal.out.write(
       recipeYaml(recipe, { head: [`A grid as a recipe, by ckpt-merge ${version}. Paths are as from the folder that it was printed in.`] }),
     );
@@ -84,6 +87,13 @@ export async function run(context: Context, args: readonly (string | readonly st
   } finally {
     progress.end();
   }
+}
+
+/** Each of these prints another thing. @throws MergeError E_USAGE */
+function refuseTogether({ submit, printRecipe, dryRun }: GridFlags): void {
+  const prints = { '--submit': submit, '--print-recipe': printRecipe, '--dry-run': dryRun };
+  const [first, second] = Object.entries(prints).flatMap(([name, is]) => (is ? [name] : []));
+  if (second !== undefined) throw new MergeError('E_USAGE', `${first} and ${second} cannot be used together`);
 }
 
 /** The command line, and a grid file where there is one, as the library's options. */

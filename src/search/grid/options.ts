@@ -48,17 +48,15 @@ const OF_TRAINERS: readonly TreatmentAxis[] = ['for', 'optimizer', 'extraState',
 
 /** Options of an evaluation, which a folder of scores has no use for. */
 const ONLY_EVALUATED = [
-  'validate',
-  'validateMetrics',
-  'keep',
-  'work',
-  'timeout',
-  'evalSetup',
-  'evalCancel',
-  'evalServer',
-  'gpus',
-  'parallel',
+  ...(['validate', 'validateMetrics', 'metricFile', 'metricRegex', 'timeout'] as const),
+  ...(['evalSetup', 'evalCancel', 'evalServer', 'gpus', 'parallel'] as const),
 ] as const;
+
+/** Options of the merges that are scored, and of going on with them. */
+const ONLY_MERGED = ['keep', 'work', 'resume', 'force', 'launcher'] as const;
+
+/** How outputs that stay are stored: evaluators load safetensors, in whatever files. */
+const ONLY_KEPT = ['format', 'files'] as const;
 
 /** Options with what they leave open, and the grid among them. */
 export interface ResolvedScores {
@@ -75,6 +73,8 @@ export interface ResolvedScores {
 export function resolveScores(options: GridScoreOptions): ResolvedScores {
   const { ranks, rankTimeout, ...known } = OF_GRID;
   checkGiven('scoreGrid', options, { ...known, ...OF_SCORING });
+  // Before what they would mean together.
+  refuseForTrainers(options);
   const making = omit(options, [...keysOf(OF_SCORING), 'keep']) as GridOptions;
   const grid = gridOf('scoreGrid', making);
   const problems: string[] = [];
@@ -86,15 +86,35 @@ export function resolveScores(options: GridScoreOptions): ResolvedScores {
     for (const name of ONLY_EVALUATED)
       if (options[name] !== undefined)
         problems.push(`${optionName(name)} is about an evaluator, and ${optionName('scores')} has none: leave it out`);
+    for (const name of ONLY_MERGED)
+      if (options[name] !== undefined && options[name] !== false)
+        problems.push(`${optionName(name)} is about merges that are scored, and ${optionName('scores')} makes none: leave it out`);
+  } else if (options.keep !== true) {
+    for (const name of ONLY_KEPT) {
+      if (options[name] === undefined || options[name] === 'safetensors') continue;
+      problems.push(
+        `${optionName(name)} is about outputs that stay, and these are removed once they are scored: give ${optionName('keep')}, or leave it out`,
+      );
+    }
   }
   if (options.validateMetrics !== undefined && options.validate === undefined)
     problems.push(`${optionName('validateMetrics')} is about a second set, and there is none: give ${optionName('validate')}`);
-  for (const name of OF_TRAINERS) {
-    if (valuesOf(grid[name] as OneOrMore<unknown>).length === 0) continue;
-    problems.push(`${optionName(name)} decides what a trainer goes on from, which no score tells: leave it out where outputs are scored`);
-  }
   refuse(problems, { several: (count) => `${count} things are wrong with the options of the grid` });
   // Else it would be refused after the last trial.
   if (options.validate !== undefined) scorerOf({ ...options, eval: options.validate }, worded`--validate`);
   return { options: { ...options, dir: options.dir ?? `${options.output.replace(/\/+$/, '')}.scores` }, grid, making };
+}
+
+/**
+ * What a trainer goes on from is no axis of a scored grid.
+ * @throws MergeError E_OPTION
+ */
+export function refuseForTrainers(options: Grid): void {
+  const given = OF_TRAINERS.filter((name) => valuesOf(options[name] as OneOrMore<unknown>).length > 0);
+  refuse(
+    given.map(
+      (name) => `${optionName(name)} decides what a trainer goes on from, which no score tells: leave it out where outputs are scored`,
+    ),
+    { several: (count) => `${count} axes of the grid have no score` },
+  );
 }
