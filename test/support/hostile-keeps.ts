@@ -39,6 +39,14 @@ const changed =
     return { args: `keep run ${args}`.split(' '), says, ...(file !== undefined && { file }) };
   };
 
+/** A watch that is to say which saves to keep. */
+const watched =
+  (args: string, says: string): Setup =>
+  (folder) => {
+    run(folder);
+    return { args: `watch run --once --settle 0 -o merges ${args}`.split(' '), says };
+  };
+
 const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, make: Setup])[] = [
   // Which to keep
   ['E_OPTION', 2, '--budget missing', line('--windows 100B', '--budget is missing')],
@@ -146,6 +154,23 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
       STRIP,
       'model.safetensors',
     ),
+  ],
+  // A watch that says which to keep
+  ['E_OPTION', 2, 'watch: --keep-saves without windows', watched('--keep-saves 9', 'nothing says for which windows')],
+  ['E_OPTION', 2, 'watch: --keep-steps without --keep-saves', watched('--keep-steps 1000', '--keep-steps has a meaning only with')],
+  ['E_OPTION', 2, 'watch: --keep-windows in saves', watched('--keep-saves 9 --keep-windows 3ckpt', '--keep-windows takes tokens, steps')],
+  ['E_OPTION', 2, 'watch: --keep-windows twice', watched('--keep-saves 9 --keep-windows 5B,5000M', 'names 5000M twice')],
+  [
+    'E_OUTPUT_EXISTS',
+    4,
+    'watch: somebody’s keep-saves.json',
+    (folder) => {
+      run(folder);
+      mkdirSync(join(folder, 'merges'));
+      writeFileSync(join(folder, 'merges/keep-saves.json'), '{"mine":1}');
+      const args = 'watch run --once --settle 0 -o merges --keep-saves 9 --keep-windows 5000steps'.split(' ');
+      return { args, says: 'merges/keep-saves.json', leaves: 'merges/.merge-watch' };
+    },
   ],
 ];
 

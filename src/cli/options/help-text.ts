@@ -63,6 +63,10 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['The trainer keeps only three checkpoints', 'watch run --window 10 --pin run/.pins -o merges'],
     ['Routers of each merge as its newest member has them', 'watch run --router newest -o merges'],
     ['One float32 average of everything', 'watch run --accumulate ema --half-life 2B -o merges'],
+    [
+      'Which saves the trainer may delete, as lines of a shell in merges/keep-saves.sh',
+      'watch run -o merges --keep-saves 40 --keep-windows 125B,500B',
+    ],
     ['From cron, or of ranks that srun starts', 'watch run --once -o merges'],
   ],
   submit: [

@@ -106,21 +106,41 @@ async function runOf(options: KeepOptions): Promise<Run> {
   return withTokens(await discoverRun(options.run), options);
 }
 
+/** What is asked of a plan of saves, whoever asks for it and where the run comes from. */
+export type KeepRequest = Omit<KeepOptions, keyof TokenSource>;
+
+/** What the caller calls each of these, for messages. */
+export type KeepNames = Readonly<Record<'budget' | 'windows' | 'spacing' | 'atLeast' | 'saveEvery' | 'pin', string>>;
+
+const OWN_NAMES: KeepNames = {
+  budget: 'budget',
+  windows: 'windows',
+  spacing: 'spacing',
+  atLeast: 'atLeast',
+  saveEvery: 'saveEvery',
+  pin: 'pin',
+};
+
+/** Refuses what no run could be kept by. @throws MergeError E_OPTION with everything that is wrong */
+export function checkKeep(options: KeepRequest, names: KeepNames): void {
+  askedWindows(options, names);
+}
+
 /**
  * {@link keep} of a run that was looked at before.
  * @param find is asked when all that can be said of the options alone was said
  */
-export async function keepIn(find: () => Run | Promise<Run>, options: KeepOptions): Promise<KeepReport> {
-  const asked = askedWindows(options);
+export async function keepIn(find: () => Run | Promise<Run>, options: KeepRequest, names: KeepNames = OWN_NAMES): Promise<KeepReport> {
+  const asked = askedWindows(options, names);
   const run = await find();
   const saves = savesOf(run);
   const unit = asked.unit ?? (saves.every(({ tokens }) => tokens !== null) ? 'tokens' : 'steps');
   const positions = positionsOf(run, saves, unit);
-  const interval = intervalOf(options, positions, unit);
-  const fast = await heldFast(run, saves, options.pin ?? []);
+  const interval = intervalOf(options, positions, unit, names);
+  const fast = await heldFast(run, saves, options.pin ?? [], names);
   const held = new Set([...fast.keys()].map((i) => positions[i]!));
   const future = { spacing: asked.spacing, interval, fast: held };
-  const windows = fitting(options, asked, positions, unit, future);
+  const windows = fitting(options, asked, positions, unit, { ...future, names });
   const members = retainedBy(positions, windows, asked.spacing);
   const kept = retained(positions, windows, asked.spacing, held);
   const newest = saves.length - 1;
@@ -150,7 +170,7 @@ export async function keepIn(find: () => Run | Promise<Run>, options: KeepOption
     notes: [
       ...(options.saveEvery === undefined
         ? [
-            `saves are taken to come every ${aboutQuantity({ value: interval, unit })}, the smallest distance here; ${optionName('saveEvery')} says it otherwise`,
+            `saves are taken to come every ${aboutQuantity({ value: interval, unit })}, the smallest distance here; ${optionName(names.saveEvery)} says it otherwise`,
           ]
         : []),
       ...(others === 0 ? [] : [`${others} checkpoints of other stages are not looked at, and stay`]),
@@ -175,9 +195,9 @@ interface Asked {
   readonly windows: readonly { readonly text: string; readonly length: number }[];
 }
 
-function askedWindows({ windows, spacing, budget, atLeast }: KeepOptions): Asked {
+function askedWindows({ windows, spacing, budget, atLeast }: KeepRequest, names: KeepNames): Asked {
   const problems: string[] = [];
-  const name = optionName('windows');
+  const name = optionName(names.windows);
   const units = new Set<Quantity['unit'] | 'share'>();
   const read = windows.flatMap((text) => {
     const [, share] = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim()) ?? [];
@@ -208,9 +228,9 @@ function askedWindows({ windows, spacing, budget, atLeast }: KeepOptions): Asked
       spacing === 'ratio'
         ? 'saves at a constant ratio thin out, and a window of fixed length would empty: give shares, as 10%'
         : 'a share of the training grows, and uniform saves with it: give lengths, as 125B';
-    problems.push(`${optionName('spacing')} ${spacing} does not go with windows such as ${windows[0]}: ${why}`);
+    problems.push(`${optionName(names.spacing)} ${spacing} does not go with windows such as ${windows[0]}: ${why}`);
   }
-  for (const [option, value] of Object.entries({ budget, atLeast })) {
+  for (const [option, value] of Object.entries({ [names.budget]: budget, [names.atLeast]: atLeast })) {
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1 && value <= MOST.count))
       problems.push(`${optionName(option)} takes a whole number of at least 1, not ${value}`);
   }
@@ -247,8 +267,8 @@ function positionsOf(run: Run, saves: readonly RunCheckpoint[], unit: 'tokens' |
   return at as number[];
 }
 
-function intervalOf({ saveEvery }: KeepOptions, positions: readonly number[], unit: 'tokens' | 'steps'): number {
-  const name = optionName('saveEvery');
+function intervalOf({ saveEvery }: KeepRequest, positions: readonly number[], unit: 'tokens' | 'steps', names: KeepNames): number {
+  const name = optionName(names.saveEvery);
   if (saveEvery !== undefined) {
     const { value, unit: own } = parseDistance(saveEvery, name);
     if (own !== unit) throw new MergeError('E_OPTION', `${name} is in ${own}, and windows are in ${unit}`);
@@ -263,13 +283,13 @@ function intervalOf({ saveEvery }: KeepOptions, positions: readonly number[], un
 
 /** The windows with as many members as the budget allows. @throws MergeError E_OPTION where it allows too few */
 function fitting(
-  { budget, atLeast = LEAST }: KeepOptions,
+  { budget, atLeast = LEAST }: KeepRequest,
   { windows, spacing }: Asked,
   positions: readonly number[],
   unit: 'tokens' | 'steps',
-  future: { readonly spacing: Spacing; readonly interval: number; readonly fast: ReadonlySet<number> },
+  future: { readonly spacing: Spacing; readonly interval: number; readonly fast: ReadonlySet<number>; readonly names: KeepNames },
 ): readonly RetainedWindow[] {
-  const { interval } = future;
+  const { interval, names } = future;
   const at = (position: number) => aboutQuantity({ value: position, unit });
   const first = positions[0]!;
   if (spacing === 'ratio' && first <= 0) {
@@ -285,7 +305,7 @@ function fitting(
       'E_OPTION',
       `a window of ${narrow.text} holds ${saves} of the saves, one every ${at(interval)}, and ${atLeast} members are asked for`,
       {
-        help: `Ask for a wider window, or for fewer members with ${optionName('atLeast')}.`,
+        help: `Ask for a wider window, or for fewer members with ${optionName(names.atLeast)}.`,
       },
     );
   }
@@ -295,10 +315,10 @@ function fitting(
   };
   let [best, cost] = need(atLeast);
   if (cost > budget) {
-    const help = `Give ${optionName('budget')} ${cost} or more, narrower or fewer windows, or fewer members with ${optionName('atLeast')}.`;
+    const help = `Give ${optionName(names.budget)} ${cost} or more, narrower or fewer windows, or fewer members with ${optionName(names.atLeast)}.`;
     throw new MergeError(
       'E_OPTION',
-      `${optionName('budget')} ${budget} is too small: ${atLeast} members in each of ${windows.map(({ text }) => text).join(', ')} need ${cost} saves at once`,
+      `${optionName(names.budget)} ${budget} is too small: ${atLeast} members in each of ${windows.map(({ text }) => text).join(', ')} need ${cost} saves at once`,
       { help },
     );
   }
@@ -319,14 +339,19 @@ async function heldFast(
   run: Run,
   saves: readonly RunCheckpoint[],
   pins: readonly number[],
+  names: KeepNames,
 ): Promise<ReadonlyMap<number, readonly string[]>> {
   const held = new Map<number, string[]>();
   const hold = (i: number, why: string) => held.set(i, [...(held.get(i) ?? []), why]);
   const unknown = pins.filter((step) => !saves.some((save) => save.step === step));
   if (unknown.length > 0) {
-    throw new MergeError('E_NO_MEMBERS', `${run.path}: ${optionName('pin')} names step ${unknown[0]}, and there is no such checkpoint`, {
-      details: { file: run.path },
-    });
+    throw new MergeError(
+      'E_NO_MEMBERS',
+      `${run.path}: ${optionName(names.pin)} names step ${unknown[0]}, and there is no such checkpoint`,
+      {
+        details: { file: run.path },
+      },
+    );
   }
   for (const [i, { step }] of saves.entries()) if (step !== null && pins.includes(step)) hold(i, 'pinned');
   for (let i = saves.length - 1; i >= 0; i--) {

@@ -15,6 +15,7 @@ import type { Policy } from '../../recipe/policy/types.ts';
 import { weightProblems } from '../../recipe/schedule/check.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { checkMachine } from '../run.ts';
+import { checkKeeping } from './keeping.ts';
 import { WATCHED_WINDOW } from './selection.ts';
 import type { WatchOptions } from './types.ts';
 
@@ -54,6 +55,11 @@ const OF_WATCH = {
   hook: { kind: 'text' },
   timeout: { kind: 'number' },
   pin: { kind: 'path' },
+  keepSaves: { kind: 'count' },
+  keepWindows: { kind: 'texts' },
+  keepAtLeast: { kind: 'count' },
+  saveEvery: { kind: 'distance' },
+  keepSteps: { kind: 'steps' },
   poll: { kind: 'number' },
   settle: { kind: 'number' },
   once: { kind: 'flag' },
@@ -79,6 +85,7 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   if (options.accumulate !== undefined) checkAccumulator(options);
   else checkWindow(options);
   checkPolicies(options);
+  checkKeeping(options);
   const real = (path: string): Promise<string> => SYSTEM.fs.realpath(path).catch(() => resolve(path));
   const [from, to, pins] = await Promise.all([real(run), real(output), real(pin ?? join(output, '.no-pins'))]);
   if (from === to) {

@@ -21,6 +21,7 @@ import { buildPlan } from '../plan/build.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { HISTORY_FILE, lastRecord } from './history.ts';
 import { runHook } from './hook.ts';
+import type { Keeping } from './keeping.ts';
 import { digestOf, removeMade } from './made.ts';
 import { accumulatorRequest, windowRequest } from './requests.ts';
 import type { Made, Pending, StateWriter, WatchState } from './state.ts';
@@ -35,6 +36,8 @@ interface RoundTools {
   readonly state: WatchState;
   readonly writer: StateWriter;
   readonly lock: FolderLock;
+  /** Knows which saves to keep; null where nobody asked. */
+  readonly keeping: Keeping | null;
   readonly emit: (event: WatchEvent) => void;
   readonly signal: AbortSignal;
   /** Carries plans out with other ranks; null for a process alone. */
@@ -60,7 +63,7 @@ export class Rounds {
    * @throws MergeError where the round failed; nothing is remembered then
    */
   async round(end: RunCheckpoint, { run, signatures }: Look): Promise<WatchRecord | string> {
-    const { options, state, writer, lock, emit, signal } = this.#tools;
+    const { options, state, writer, lock, keeping, emit, signal } = this.#tools;
     const signature = signatures.get(end.name)!;
     const isBad = ({ name }: RunCheckpoint) => state.bad.get(name) !== undefined && state.bad.get(name) === signatures.get(name);
     const found =
@@ -77,7 +80,8 @@ export class Rounds {
     for (const { path } of found.request.outputs) if ((await digestOf(path)) === null) throw outputExists(path);
     const plan = await withMemberWarnings(await buildPlan(found.request, signal), signal);
     if (options.strict) refuseUnsound(plan.warnings);
-    const record = recordOf(plan, end, time);
+    const saves = keeping?.saves ?? null;
+    const record = { ...recordOf(plan, end, time), ...(saves !== null && { saves }) };
     const notes = found.request.outputs.at(-1)?.selection?.notes ?? [];
     emit({ type: 'round', checkpoint: shownName(end), step: end.step, members: record.members, notes });
     const outputs = plan.outputs.map(({ path, digest }) => ({ output: basename(path), digest }));

@@ -15,6 +15,7 @@ export const storedRecord = z.object({
   tokens: number,
   members: z.array(member).readonly(),
   leftOut: z.array(leftOut).readonly().default([]),
+  saves: z.object({ keep: z.array(z.string()).readonly(), delete: z.array(z.string()).readonly() }).optional(),
   output: name.nullable(),
   seconds: number,
   hook: number,

@@ -23,6 +23,9 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
       const step = event.step === null ? '' : ` (step ${formatStep(event.step)})`;
       return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
     }
+    case 'keeping':
+      if (event.saves === null) return `which saves to keep is not known: ${printable(event.error ?? '')}\n`;
+      return `keep ${plural(event.saves.keep.length, 'save')}; lines that delete the other ${event.saves.delete.length} are in ${printable(event.lines)}\n`;
     case 'idle':
       return `nothing is due: ${idleText(event)}\n`;
     case 'hooking':

@@ -50,6 +50,19 @@ export interface WatchOptions
    * file system.
    */
   readonly pin?: string | undefined;
+  /**
+   * Saves of the run that there may be at once: then `keep-saves.json` and `keep-saves.sh` in `output` say after each
+   * look which to keep for windows of later, and which lines of a shell delete the others. Nothing is deleted.
+   */
+  readonly keepSaves?: number | undefined;
+  /** Windows that are to be merged later, as `keep` takes them. What the windows of the watch need stays besides. */
+  readonly keepWindows?: readonly string[] | undefined;
+  /** Members that each of these is to hold at least; default 4. */
+  readonly keepAtLeast?: number | undefined;
+  /** Distance between two saves of the trainer; the smallest that there is when absent. */
+  readonly saveEvery?: string | number | undefined;
+  /** Steps that are never let go. */
+  readonly keepSteps?: readonly number[] | undefined;
   /** Seconds between two looks at the run; default 30. */
   readonly poll?: number | undefined;
   /** Seconds that a complete checkpoint must have stayed the same; default 10. */
@@ -64,6 +77,12 @@ export interface WatchMember extends Omit<Moment, 'path'> {
   readonly weight: number;
 }
 
+/** Saves of the run by their paths in it, oldest first. */
+export interface KeptSaves {
+  readonly keep: readonly string[];
+  readonly delete: readonly string[];
+}
+
 /** A line of `history.jsonl`: one round, one checkpoint that became complete. */
 export interface WatchRecord extends Omit<Moment, 'path'> {
   /** When the round began, ISO 8601 in UTC. */
@@ -73,6 +92,8 @@ export interface WatchRecord extends Omit<Moment, 'path'> {
   readonly members: readonly WatchMember[];
   /** Checkpoints that would be members if they could be used. */
   readonly leftOut: readonly LeftOutMember[];
+  /** Which saves to keep as the round began, where that is asked for and was known. */
+  readonly saves?: KeptSaves | undefined;
   /** Name of the merge in the watch's folder; null where the round failed. */
   readonly output: string | null;
   /**
@@ -119,6 +140,11 @@ export type WatchEvent =
   | { readonly type: 'hook'; readonly output: string; readonly exitCode: number }
   /** An older merge of this watch was removed. */
   | { readonly type: 'removed'; readonly path: string }
+  /**
+   * Which saves to keep is another list than before, and stands in the files; null where it is not known, for the
+   * reason that `error` is.
+   */
+  | { readonly type: 'keeping'; readonly saves: KeptSaves | null; readonly lines: string; readonly error: string | null }
   /** With `once`: there was nothing to merge among what was looked at. */
   | ({ readonly type: 'idle' } & Looked)
   /** A round failed; `again` says whether it will be tried again. */
@@ -130,4 +156,6 @@ export interface WatchSummary {
   readonly merges: readonly WatchRecord[];
   readonly failed: readonly { readonly checkpoint: string; readonly error: MergeError }[];
   readonly looked: Looked;
+  /** Which saves to keep, where that is asked for; null where it is not known yet. */
+  readonly saves?: KeptSaves | null;
 }

@@ -22,6 +22,8 @@ const AT_ONCE = 16;
 export interface Look {
   /** Checkpoints that are complete and stay as they are, in order; pinned ones at their pin. */
   readonly run: Run;
+  /** The same without pins: what is there itself. */
+  readonly saves: Run;
   /** Signatures of their tensors, by name. */
   readonly signatures: ReadonlyMap<string, string>;
   /** Those that need a round, oldest first. */
@@ -99,11 +101,12 @@ export class RunView {
     const changing = complete.filter((one) => !settled.includes(one)).flatMap(({ checkpoint }) => stillChanging(checkpoint));
     const broken = [...source.broken, ...changing];
     let checkpoints = settled.map(({ checkpoint }) => checkpoint);
+    const saves: Run = { ...source, checkpoints, broken };
     const signatures = new Map(settled.map(({ checkpoint, signature }) => [checkpoint.name, signature.tensors]));
     if (this.#options.pin !== undefined)
       checkpoints = await this.#pinned(this.#options.pin, { ...source, checkpoints }, signatures, signal);
     const todo = checkpoints.filter(({ name }) => this.#state.done.get(name) !== signatures.get(name));
-    return { run: { ...source, checkpoints, broken }, signatures, todo, settling };
+    return { run: { ...source, checkpoints, broken }, saves, signatures, todo, settling };
   }
 
   /** Reports something once. */

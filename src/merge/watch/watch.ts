@@ -11,6 +11,7 @@ import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { loadBinding } from '../native/load.ts';
 import { refuseRankToLaunch } from '../run.ts';
 import { checkHistory } from './history.ts';
+import { Keeping } from './keeping.ts';
 import { lockWatch } from './lock.ts';
 import { sweep } from './made.ts';
 import { checkOptions } from './options.ts';
@@ -91,8 +92,9 @@ async function watchLocked(
     const writer = new StateWriter(lock.folder);
     emit({ type: 'started', run: options.run, output: options.output });
     const view = new RunView(options, { state, fresh: stored === null, writer }, emit);
-    const rounds = new Rounds({ options, state, writer, lock, emit, signal, together });
-    return await new Watch(options, { state, writer, lock, view, rounds, emit, signal }).run();
+    const keeping = await Keeping.of(options, lock.folder, emit);
+    const rounds = new Rounds({ options, state, writer, lock, keeping, emit, signal, together });
+    return await new Watch(options, { state, writer, lock, view, rounds, keeping, emit, signal }).run();
   } finally {
     await lock.release();
   }
@@ -104,6 +106,8 @@ interface WatchTools {
   readonly lock: FolderLock;
   readonly view: RunView;
   readonly rounds: Rounds;
+  /** Says which saves to keep; null where nobody asked. */
+  readonly keeping: Keeping | null;
   readonly emit: (event: WatchEvent) => void;
   readonly signal: AbortSignal;
 }
@@ -125,12 +129,16 @@ class Watch {
   }
 
   async run(): Promise<WatchSummary> {
-    const { view, rounds, signal } = this.#tools;
+    const { view, rounds, keeping, lock, signal } = this.#tools;
     const recovered = await rounds.recover();
     if (recovered !== null) this.#merges.push(recovered);
     let waited = false;
     for (;;) {
       const look = await view.look(signal);
+      if (keeping !== null) {
+        await lock.assertHeld();
+        await keeping.update(look);
+      }
       const [next] = look.todo;
       if (next !== undefined && (await this.#whileLooking(this.#round(next, look))) === 'now') continue;
       // With `once` what is complete gets the time to show that it stays so, and nothing gets it twice.
@@ -147,7 +155,9 @@ class Watch {
       unusable: broken.length,
     };
     if (this.#merges.length === 0 && this.#failed.length === 0) this.#tools.emit({ type: 'idle', ...looked });
-    return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed: this.#failed, looked };
+    const { keeping } = this.#tools;
+    const saves = keeping === null ? {} : { saves: keeping.saves };
+    return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed: this.#failed, looked, ...saves };
   }
 
   /** Looks go on beside a round: the trainer may delete what has to be pinned while a hook takes its hour. */

@@ -28,6 +28,10 @@ it.each([
   [['-o', 'DIR', '--accumulate', 'ema', '--policy', 'role=experts:dtype=F32'], 'an accumulator is float32'],
   [['-o', 'DIR', '--accumulate', 'ema', '--policy', 'role=experts:method=wma'], 'wma needs the checkpoints themselves'],
   [['-o', 'DIR', '--dtype', 'FP8'], '--dtype takes one of BF16, F16, F32, F64, same'],
+  [['-o', 'DIR', '--keep-saves', '9'], '--keep-saves is a number of saves, and nothing says for which windows'],
+  [['-o', 'DIR', '--keep-windows', '5B'], '--keep-windows has a meaning only with --keep-saves'],
+  [['-o', 'DIR', '--keep-saves', '9', '--keep-windows', '5B,5%'], '--keep-windows are all tokens'],
+  [['-o', 'DIR', '--keep-saves', '9', '--keep-windows', '5B', '--keep-at-least', '0'], '--keep-at-least takes a whole number'],
   [['-o', run], 'is the run itself'],
   [['-o', 'DIR', '--pin', run], 'pin must be a folder of its own'],
 ])('merge watch RUN with %j is refused', async (words, message) => {

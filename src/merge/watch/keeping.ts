@@ -1,0 +1,179 @@
+import { join, relative, resolve } from 'node:path';
+import type { HeldFolder } from '../../base/disk/held-folder.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
+import { writeNewFile } from '../../base/disk/own-file.ts';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
+import { MergeError } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
+import { readStart } from '../../base/store/store.ts';
+import { plural } from '../../render/format.ts';
+import { checkKeep, type KeepNames, type KeepReport, type KeepRequest, type KeptSave, keepIn, wholeOf } from '../keep/keep.ts';
+import { deletionLines } from '../keep/text.ts';
+import { outputExists } from '../output/destination.ts';
+import { firstNeeded } from './selection.ts';
+import type { KeptSaves, WatchEvent, WatchOptions } from './types.ts';
+import type { Look } from './view.ts';
+
+/** Which saves to keep, by the last look at the run; and the lines of a shell that delete the others. */
+const PLAN_FILE = 'keep-saves.json';
+const LINES_FILE = 'keep-saves.sh';
+/** What the files begin with, by which the watch knows its own. */
+const PLAN_START = '{"schema":"ckpt-merge/keep"';
+const LINES_START = '#!/bin/sh\n# Written by ckpt-merge';
+
+const NAMES: KeepNames = {
+  budget: 'keepSaves',
+  windows: 'keepWindows',
+  spacing: 'keepWindows',
+  atLeast: 'keepAtLeast',
+  saveEvery: 'saveEvery',
+  pin: 'keepSteps',
+};
+
+/** What beside the number of saves says which; without that number none of them has a meaning. */
+const BESIDE_KEEP_SAVES = ['keepWindows', 'keepAtLeast', 'saveEvery', 'keepSteps'] as const;
+
+/**
+ * Refuses what no run could be kept by, before the first round.
+ * @throws MergeError E_OPTION
+ */
+export function checkKeeping(options: WatchOptions): void {
+  const request = requestOf(options);
+  if (request !== null) checkKeep(request, NAMES);
+}
+
+/** What is asked of a plan of saves; null where none is. @throws MergeError E_OPTION */
+function requestOf(options: WatchOptions): KeepRequest | null {
+  const { run, keepSaves, keepWindows, keepAtLeast, saveEvery, keepSteps } = options;
+  if (keepSaves === undefined) {
+    const alone = BESIDE_KEEP_SAVES.find((name) => options[name] !== undefined);
+    if (alone === undefined) return null;
+    throw new MergeError('E_OPTION', `${optionName(alone)} has a meaning only with ${optionName('keepSaves')}`);
+  }
+  if (keepWindows === undefined) {
+    throw new MergeError('E_OPTION', `${optionName('keepSaves')} is a number of saves, and nothing says for which windows`, {
+      help: `Name them with ${optionName('keepWindows')}, as 125B,500B.`,
+    });
+  }
+  return { run, budget: keepSaves, windows: keepWindows, atLeast: keepAtLeast, saveEvery, pin: keepSteps };
+}
+
+/**
+ * Says at each look which saves of the run are to be kept for windows of later, and writes it into the watch's folder.
+ * It deletes nothing, and names no save that the watch itself has still to merge.
+ */
+export class Keeping {
+  readonly #options: WatchOptions;
+  readonly #request: KeepRequest;
+  readonly #folder: HeldFolder;
+  readonly #emit: (event: WatchEvent) => void;
+  #written = '';
+  #saves: KeptSaves | null = null;
+
+  private constructor(options: WatchOptions, request: KeepRequest, folder: HeldFolder, emit: (event: WatchEvent) => void) {
+    this.#options = options;
+    this.#request = request;
+    this.#folder = folder;
+    this.#emit = emit;
+  }
+
+  /**
+   * @param folder that of the watch's lock
+   * @returns null where nothing of the kind is asked for
+   * @throws MergeError E_OUTPUT_EXISTS where somebody else's file lies where it would write
+   */
+  static async of(options: WatchOptions, folder: HeldFolder, emit: (event: WatchEvent) => void): Promise<Keeping | null> {
+    const request = requestOf(options);
+    if (request === null) return null;
+    for (const [name, start] of [
+      [PLAN_FILE, PLAN_START],
+      [LINES_FILE, LINES_START],
+    ] as const) {
+      const path = join(options.output, name);
+      const there = await SYSTEM.fs.lstat(path).catch(() => null);
+      if (there === null) continue;
+      const begins = there.isFile() ? await readStart(path, start.length).catch(() => null) : null;
+      if (begins?.toString('latin1') !== start) throw outputExists(path);
+    }
+    return new Keeping(options, request, folder, emit);
+  }
+
+  /** By the last look; null before the first that could tell. */
+  get saves(): KeptSaves | null {
+    return this.#saves;
+  }
+
+  /**
+   * Plans anew, and writes what has changed. A run that is too young, or that the options do not fit, is said, and
+   * leaves no line that deletes anything.
+   * @throws MergeError of the side of outputs
+   */
+  async update(look: Look): Promise<void> {
+    // A run that is not there yet, or was there and is away, has its own line.
+    if (look.saves.checkpoints.length === 0) return;
+    let report: KeepReport;
+    try {
+      report = this.#withheld(await keepIn(() => look.saves, this.#request, NAMES), look);
+    } catch (error) {
+      if (!(error instanceof MergeError)) throw error;
+      this.#saves = null;
+      // A run that is not there yet has its own line.
+      if (error.code !== 'E_NO_MEMBERS')
+        await this.#write({ schema: 'ckpt-merge/keep', version: 1, error: error.message }, [], error.message);
+      return;
+    }
+    const named = (saves: readonly KeptSave[]) => saves.map(({ path }) => relative(this.#options.run, path));
+    this.#saves = { keep: named(report.keep), delete: named(report.delete) };
+    await this.#write(report, report.delete, null);
+  }
+
+  /** Without what rounds to come may need: their members stand at distances of their own. */
+  #withheld(report: KeepReport, { saves, todo }: Look): KeepReport {
+    const due = new Set(todo.map(({ name }) => name));
+    const first = firstNeeded(this.#options, saves, (name) => due.has(name));
+    const needed = new Set(saves.checkpoints.slice(first).map((save) => wholeOf(saves, save)));
+    const why = 'the watch has still to merge it';
+    const held = report.delete.filter(({ path }) => needed.has(path)).map((save) => ({ ...save, why: [why], held: [why] }));
+    if (held.length === 0) return report;
+    const order = new Map(saves.checkpoints.map((save, i) => [wholeOf(saves, save), i]));
+    const keep = [...report.keep, ...held].sort((a, b) => order.get(a.path)! - order.get(b.path)!);
+    const note = `${plural(held.length, 'save')} beside these ${held.length === 1 ? 'stays' : 'stay'} until no round to come needs ${held.length === 1 ? 'it' : 'them'}`;
+    return { ...report, keep, delete: report.delete.filter(({ path }) => !needed.has(path)), notes: [...report.notes, note] };
+  }
+
+  async #write(document: object, going: readonly KeptSave[], error: string | null): Promise<void> {
+    const plan = `${JSON.stringify(document)}\n`;
+    if (plan === this.#written) return;
+    const { output, run } = this.#options;
+    const [from, to] = await Promise.all([output, run].map((path) => SYSTEM.fs.realpath(path)));
+    // From the folder that the file lies in, wherever it is run from.
+    const lines = deletionLines({
+      delete: going.map((save) => ({ ...save, path: join(relative(from!, to!), relative(resolve(run), resolve(save.path))) })),
+    });
+    const head = [
+      `${LINES_START} (merge watch). It deletes the saves that no window of later needs,`,
+      '# as of the last look at the run; read it before you run it.',
+      'cd -- "$(dirname -- "$0")" || exit 1',
+    ];
+    // Nothing that is deleted before its plan can be read.
+    await this.#replace(PLAN_FILE, plan);
+    await this.#replace(LINES_FILE, `${[...head, ...lines].join('\n')}\n`);
+    this.#written = plan;
+    this.#emit({ type: 'keeping', saves: this.#saves, lines: join(output, LINES_FILE), error });
+  }
+
+  async #replace(name: string, text: string): Promise<void> {
+    const path = join(this.#options.output, name);
+    const draft = this.#folder.at(`${name}.draft`);
+    await onOutput('write', path, async () => {
+      try {
+        await removeTree(SYSTEM, draft);
+        await writeNewFile(SYSTEM, draft, text);
+        await SYSTEM.fs.rename(draft, path);
+      } finally {
+        await removeTree(SYSTEM, draft);
+      }
+    });
+  }
+}
