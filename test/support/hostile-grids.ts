@@ -174,6 +174,50 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
     'grid file: a policy that fits nothing',
     file('run: run\nwindows: 50B\npolicies: { a: [{ role: routers, use: newest }] }\n', 'routers'),
   ],
+  ['E_GRID', 2, 'grid file: members', file('run: run\nwindows: 50B\nmembers: [all, best]\n', 'takes all, or top:K')],
+  ['E_GRID', 2, 'grid file: members without scores', file('run: run\nwindows: 50B\nmembers: top:2\n', 'needs member-scores')],
+  ['E_GRID', 2, 'grid file: scores without members', file('run: run\nwindows: 50B\nmember-scores: s.csv\n', 'only with members')],
+  [
+    'E_GRID',
+    2,
+    'grid file: goal of members',
+    file('run: run\nwindows: 50B\nmembers: top:2\nmember-scores: s.csv\nmember-goal: up\n', 'member-goal'),
+  ],
+  ['E_NOT_FOUND', 3, 'grid file: no scores', file('run: run\nwindows: 50B\nmembers: top:2\nmember-scores: s.csv\n', 's.csv')],
+  [
+    'E_SCORES',
+    3,
+    'grid file: scores that are none',
+    (folder) => {
+      run(folder);
+      writeFileSync(join(folder, 's.csv'), 'step,acc\nsoon,high\n');
+      writeFileSync(join(folder, 'grid.yaml'), 'run: run\nwindows: 50B\nmembers: top:2\nmember-scores: s.csv\n');
+      return { args: ['grid', 'grid.yaml', '-o', 'grid'], says: 's.csv' };
+    },
+  ],
+  ['E_NOT_FOUND', 3, 'no weights file', line('--windows 2ckpt --weights-file none.json', 'none.json')],
+  [
+    'E_WEIGHTS',
+    2,
+    'a weights file for other windows',
+    (folder) => {
+      run(folder);
+      writeFileSync(join(folder, 'w.json'), '{"*": [0.5, 0.5]}');
+      return { args: 'grid run --windows 3ckpt --weights-file w.json -o grid'.split(' '), says: '3' };
+    },
+  ],
+  // Schedules of the whole run
+  ['E_OPTION', 2, '--half-life-fraction 0', line('--windows 3ckpt --method ema --half-life-fraction 0', '--half-life-fraction')],
+  ['E_OPTION', 2, '--half-life-fraction over 1', line('--windows 3ckpt --method ema --half-life-fraction 20', '--half-life-fraction')],
+  [
+    'E_OPTION',
+    2,
+    '--half-life-fraction and --alpha',
+    line('--windows 3ckpt --method ema --half-life-fraction 0.1 --alpha 0.1', 'together'),
+  ],
+  ['E_OPTION', 2, '--half-life-fraction of the mean', line('--windows 3ckpt --method sma --half-life-fraction 0.1', 'no meaning for sma')],
+  ['E_OPTION', 2, '--origin alone', line('--windows 3ckpt --method ema --origin 5B', '--origin')],
+  ['E_OPTION', 2, '--origin after the saves', line('--windows 3ckpt --method ema --half-life-fraction 0.1 --origin 3T', 'origin')],
   // What is there
   [
     'E_OUTPUT_EXISTS',

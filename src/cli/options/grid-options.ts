@@ -17,6 +17,9 @@ export const AXIS_NAMES: readonly string[] = [
   ...TREATMENT_AXES,
 ];
 
+/** What grid files alone have: beside a grid, scores on the command line are those of its outputs. */
+const IN_FILES: ReadonlySet<string> = new Set(['members', 'memberScores', 'memberMetrics', 'memberGoal']);
+
 /** What a grid has of a recipe, which a grid file has as well. */
 export const RECIPE_NAMES = [
   ...(['like', 'format', 'names', 'config', 'shardSize', 'files', 'baseModelId', 'allowMixedDtypes', 'allowUnknown'] as const),
@@ -35,7 +38,7 @@ export function addGridOptions(command: Command): Command {
     .addOption(flag('--yes-all', 'make more than a thousand merges'));
   addOptions(command, ['like', 'format', 'names', 'config', 'shardSize', 'files', 'baseModelId']);
   command.optionsGroup('Axes, several values with commas between (or in a grid file):');
-  for (const [name, option] of Object.entries(GRID)) command.addOption(listedOption(name, option));
+  for (const [name, option] of Object.entries(GRID)) if (!IN_FILES.has(name)) command.addOption(listedOption(name, option));
   for (const name of ['method', ...PARAMETER_AXES, ...TREATMENT_AXES] as const) command.addOption(listedOption(name, axisOption(name)));
   addTokenOptions(command.addOption(mergeOption('stage')));
   return addOptions(command.optionsGroup('Checks:'), ['allowMixedDtypes', 'allowUnknown', 'allowPermuted', 'allowConfigs']);

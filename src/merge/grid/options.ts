@@ -3,6 +3,7 @@ import { refuse } from '../../base/problems.ts';
 import { checkGiven, OF_MACHINE } from '../../recipe/given.ts';
 import { PARAMETER_AXES, TREATMENT_AXES } from '../../recipe/grid/axes.ts';
 import { gridProblems } from '../../recipe/grid/check.ts';
+import { GRID } from '../../recipe/grid/options.ts';
 import type { Grid } from '../../recipe/grid/types.ts';
 import { RECIPE, SELECT } from '../../recipe/options.ts';
 import type { GridOptions } from './types.ts';
@@ -18,6 +19,10 @@ export const OF_GRID = {
   endpoints: AXIS,
   strides: AXIS,
   controls: AXIS,
+  members: AXIS,
+  memberScores: GRID.memberScores,
+  memberMetrics: GRID.memberMetrics,
+  memberGoal: GRID.memberGoal,
   stageStarts: AXIS,
   policies: AXIS,
   method: AXIS,

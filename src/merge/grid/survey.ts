@@ -12,6 +12,7 @@ import type { RecordedSave } from '../../recipe/grid/saves.ts';
 import type { Grid, GridArm } from '../../recipe/grid/types.ts';
 import { TOKENS } from '../../recipe/options.ts';
 import { leftOutWarnings } from '../../recipe/select/left-out.ts';
+import { selectedByScore } from '../../recipe/select/scored.ts';
 import { requestOfRuns } from '../members/resolve.ts';
 import { buildPlan } from '../plan/build.ts';
 import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
@@ -157,9 +158,19 @@ export async function armsRequest(
   return { ...request, outputs: request.outputs.map((output, k) => withLeftOut(output, run, arms[k]!)) };
 }
 
-function withLeftOut(output: OutputRequest, run: Run, { members, leftOut }: GridArm): OutputRequest {
+function withLeftOut(
+  output: OutputRequest,
+  run: Run,
+  { members, leftOut, chosenBy }: Pick<GridArm, 'members' | 'leftOut' | 'chosenBy'>,
+): OutputRequest {
   const { selection } = output;
-  if (leftOut.length === 0 || selection === undefined) return output;
+  if (selection === undefined) return output;
+  if (chosenBy !== null) {
+    const who = `the ${members.length === 1 ? 'member was' : `${members.length} members were`} chosen`;
+    const chosen = { ...selection, warnings: [...selection.warnings, selectedByScore(who, chosenBy)] };
+    return withLeftOut({ ...output, selection: chosen }, run, { members, leftOut, chosenBy: null });
+  }
+  if (leftOut.length === 0) return output;
   const report = { asked: members.length + leftOut.length, found: members.length, leftOut };
   const chosen = members.flatMap(({ checkpoint }) => checkpoint ?? []);
   const warnings: readonly Warning[] = leftOutWarnings([run], chosen, report, { selection: {}, exact: true });

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { storeOf } from '../../base/store/store.ts';
 import { fingerprintLike } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { readWeightsFile } from '../../recipe/file/weights-file.ts';
 import type { Grid, GridArm } from '../../recipe/grid/types.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
@@ -34,7 +35,8 @@ export async function isRecordOf({ recipe }: Provenance, arm: GridArm, grid: Gri
   const { members, schedule, treatment } = arm;
   const weighed = members.flatMap((member, i) => (schedule.weights[i] === 0 ? [] : [{ ...member, weight: schedule.weights[i]! }]));
   const recorded = recipe.members.filter(({ weight }) => weight !== 0);
-  const policies = policiesOf(treatment).map(policyText);
+  const file = treatment.weightsFile === undefined ? null : await readWeightsFile(treatment.weightsFile);
+  const policies = [...policiesOf(treatment), ...(file?.policies ?? [])].map(policyText);
   const same =
     weighed.length === recorded.length &&
     weighed.every(({ step, weight }, i) => recorded[i]!.step === step && recorded[i]!.weight === weight) &&

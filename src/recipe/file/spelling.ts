@@ -18,7 +18,7 @@ type LibraryNames<T> = T extends readonly (infer Item)[]
 /** Keys that hold a path or a list of paths, as a recipe file spells them. */
 export const PATHS: ReadonlySet<string> = new Set([
   ...['inputs', 'path'],
-  ...Object.entries<Option>({ ...RECIPE, ...OUTPUT, ...SCORED }).flatMap(([name, { kind }]) =>
+  ...Object.entries<Option>({ ...RECIPE, ...OUTPUT, ...SCORED, memberScores: SCORED.scores }).flatMap(([name, { kind }]) =>
     kind === 'path' || kind === 'file' || kind === 'names' ? [parameterLabel(name)] : [],
   ),
 ]);

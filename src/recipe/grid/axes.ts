@@ -3,6 +3,7 @@ import { type Option, OUTPUT } from '../options.ts';
 import { METHODS, type Method, methodByName } from '../schedule/methods.ts';
 import { CONTROL_PARAMETERS, PARAMETERS, type ParameterName } from '../schedule/parameters.ts';
 import type { ScheduleName, WeightRequest } from '../schedule/types.ts';
+import { topOf } from '../select/scored.ts';
 import type { Grid, OneOrMore, TreatmentAxis } from './types.ts';
 
 /** A window is of the run here: extrapolation, which has windows of its own, is for recipes. */
@@ -17,7 +18,7 @@ export const PARAMETER_AXES: readonly ParameterName[] = keysOf(PARAMETERS).filte
 );
 
 /** What of an output is an axis beside its schedule, in the order in which names tell of it. */
-export const TREATMENT_AXES: readonly TreatmentAxis[] = ['dtype', 'router', 'for', 'optimizer', 'extraState', 'weightsFrom'];
+export const TREATMENT_AXES: readonly TreatmentAxis[] = ['dtype', 'router', 'for', 'optimizer', 'extraState', 'weightsFrom', 'weightsFile'];
 
 /** What recipes know of an axis that is one of a recipe's output. */
 export function axisOption(name: TreatmentAxis | ParameterName | 'method'): Option {
@@ -70,6 +71,14 @@ export function combinations(axes: readonly (readonly [name: string, values: rea
     [{}],
   );
 }
+
+/** Members of merges: all of a window, or the best so many by their scores. */
+export function topsOf(grid: Grid): readonly (number | null)[] {
+  return grid.members === undefined ? [null] : valuesOf(grid.members).map((text) => (text === ALL_MEMBERS ? null : topOf(text)));
+}
+
+/** All members of a window, where others are chosen by scores. */
+export const ALL_MEMBERS = 'all';
 
 /** A control experiment: nothing, `reverse`, or `scramble` with a seed. */
 export type Control = Pick<WeightRequest, 'reverse' | 'scramble'>;

@@ -9,8 +9,10 @@ import { policyProblems, routerProblem, sameSelectors } from '../policy/check.ts
 import type { Policy } from '../policy/types.ts';
 import { weightProblems } from '../schedule/check.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
+import { topOf } from '../select/scored.ts';
 import type { RecipeOutput } from '../types.ts';
 import {
+  ALL_MEMBERS,
   axisOption,
   combinations,
   givenParameters,
@@ -34,13 +36,19 @@ const MOST_VALUES = 10_000;
  * another or mean nothing together. Each has its axis as its path.
  */
 export function gridProblems(grid: Grid): Problem[] {
-  const wrong = [...listProblems(grid), ...placeProblems(grid), ...numberProblems(grid), ...policyAxisProblems(grid)];
+  const wrong = [
+    ...listProblems(grid),
+    ...placeProblems(grid),
+    ...numberProblems(grid),
+    ...memberProblems(grid),
+    ...policyAxisProblems(grid),
+  ];
   const choices = choiceProblems(grid);
   // What axes mean together can be told of values that each can be.
   return [...wrong, ...choices, ...(choices.length > 0 ? [] : [...scheduleProblems(grid), ...togetherProblems(grid)])];
 }
 
-const AXES = ['windows', 'endpoints', 'strides', 'controls', 'method', 'stageStarts', ...TREATMENT_AXES] as const;
+const AXES = ['windows', 'endpoints', 'strides', 'members', 'controls', 'method', 'stageStarts', ...TREATMENT_AXES] as const;
 
 function axis(grid: Grid, name: string): readonly unknown[] {
   return valuesOf(grid[name as keyof Grid] as OneOrMore<unknown> | undefined);
@@ -165,6 +173,28 @@ function numberProblems(grid: Grid): Problem[] {
   ];
 }
 
+/** What chooses members by their scores. */
+function memberProblems(grid: Grid): Problem[] {
+  const values = axis(grid, 'members');
+  const wrong = values.flatMap((value, i): Problem[] => {
+    if (value === ALL_MEMBERS || (typeof value === 'string' && topOf(value) !== null)) return [];
+    const message = `${optionName('members')} takes all, or top:K with a whole number of at least 1, not ${JSON.stringify(value)}`;
+    return [{ path: ['members', i], message, help: 'As top:8, of the saves of each window.' }];
+  });
+  if (wrong.length > 0) return wrong;
+  const chosen = values.findIndex((value) => value !== ALL_MEMBERS);
+  if (chosen >= 0 && grid.memberScores === undefined) {
+    const message = `${optionName('members')} ${String(values[chosen])} needs ${optionName('memberScores')}`;
+    return [{ path: ['members', chosen], message, help: 'Name a file of scores by step, or a folder of results.' }];
+  }
+  if (chosen >= 0) return [];
+  return (['memberScores', 'memberMetrics', 'memberGoal'] as const).flatMap((name): Problem[] => {
+    if (grid[name] === undefined) return [];
+    const message = `${optionName(name)} has a meaning only with ${optionName('members')}, as top:8`;
+    return [{ path: [name], message, help: `Leave it out, or say how many are chosen by it.` }];
+  });
+}
+
 /** Words that an axis does not have. */
 function choiceProblems(grid: Grid): Problem[] {
   return (['method', ...TREATMENT_AXES] as const).flatMap((name) =>
@@ -172,6 +202,11 @@ function choiceProblems(grid: Grid): Problem[] {
       if (name === 'router') {
         const problem = routerProblem(value);
         return problem === null ? [] : [{ ...problem, path: ['router', i] }];
+      }
+      if (name === 'weightsFile') {
+        if (typeof value === 'string' && value !== '') return [];
+        const message = `${optionName(name)} takes the path of a file, not ${JSON.stringify(value)}`;
+        return [{ path: [name, i], message, help: 'JSON or YAML of names of tensors, each with a list of weights.' }];
       }
       const choices = axisOption(name).choices ?? [];
       if (choices.some((choice) => choice === value)) return [];
@@ -220,7 +255,21 @@ function togetherProblems(grid: Grid): Problem[] {
   const outputs = combinations(axes)
     .slice(0, MOST_VALUES)
     .map((treatment, k) => ({ path: String(k), ...treatment }) as RecipeOutput);
-  const { run, windows, endpoints, strides, controls, policies, stage, stageStarts, ...rest } = grid;
+  const {
+    run,
+    windows,
+    endpoints,
+    strides,
+    members,
+    memberScores,
+    memberMetrics,
+    memberGoal,
+    controls,
+    policies,
+    stage,
+    stageStarts,
+    ...rest
+  } = grid;
   const recipe = { ...rest, inputs: [run], outputs };
   return contradictions(recipe as unknown as Parameters<typeof contradictions>[0]).map(({ path, message, help }) => ({
     path: path.slice(path[0] === 'outputs' ? 2 : 0),

@@ -6,9 +6,10 @@ import { resolveWeights } from '../schedule/resolve.ts';
 import type { ResolvedWeights, WeightRequest } from '../schedule/types.ts';
 import { logCovers } from '../select/before-spike.ts';
 import { learningRatePhase } from '../select/phase.ts';
-import type { LeftOutMember } from '../select/types.ts';
+import type { LeftOutMember, MemberScores } from '../select/types.ts';
 import type { RecipeOutput } from '../types.ts';
-import { combinations, controlsOf, schedulesOf, TREATMENT_AXES, valuesOf } from './axes.ts';
+import { combinations, controlsOf, schedulesOf, TREATMENT_AXES, topsOf, valuesOf } from './axes.ts';
+import { bestOf, scoresOfMembers } from './best.ts';
 import { crossings } from './crossings.ts';
 import { endpointsOf } from './endpoints.ts';
 import { armAxes, armName, type NamedArm } from './names.ts';
@@ -50,7 +51,8 @@ export async function expandGrid(grid: Grid, run: Run, { recorded = [], all = fa
   const [windows, schedules, controls] = [valuesOf(grid.windows), schedulesOf(grid), controlsOf(grid)];
   const strides = grid.strides === undefined ? [1] : valuesOf(grid.strides);
   const treatments = treatmentsOf(grid);
-  const sizes = [ends.length, windows.length, schedules.length, strides.length, controls.length, treatments.length];
+  const [tops, scores] = [topsOf(grid), await scoresOfMembers(grid)];
+  const sizes = [ends.length, windows.length, schedules.length, strides.length, tops.length, controls.length, treatments.length];
   refuseMany(
     sizes.reduce((product, size) => product * size, 1),
     run,
@@ -67,11 +69,18 @@ export async function expandGrid(grid: Grid, run: Run, { recorded = [], all = fa
         continue;
       }
       for (const stride of strides) {
-        const taken = strided(found.saves, stride);
-        for (const schedule of schedules) {
-          for (const control of controls) {
-            for (const treatment of treatments) {
-              await merges.add({ end, stage: grid.stage, window, schedule, stride, control, ...treatment }, taken);
+        for (const top of tops) {
+          const chosen = top === null ? null : bestOf(strided(found.saves, stride), top, scores!);
+          if (chosen !== null && 'reason' in chosen) {
+            left.push({ name: `step${end.step}-w${window}-top${top}`, reason: chosen.reason });
+            continue;
+          }
+          const taken = chosen?.saves ?? strided(found.saves, stride);
+          for (const schedule of schedules) {
+            for (const control of controls) {
+              for (const treatment of treatments) {
+                await merges.add({ end, stage: grid.stage, window, schedule, stride, top, control, ...treatment }, taken, scores);
+              }
             }
           }
         }
@@ -136,7 +145,7 @@ class ArmsOf {
     this.#grid = grid;
   }
 
-  async add(named: NamedArm, saves: readonly KnownSave[]): Promise<void> {
+  async add(named: NamedArm, saves: readonly KnownSave[], scores: MemberScores | null): Promise<void> {
     this.combinations++;
     const members = saves.filter(({ state }) => state !== 'broken');
     const steps = members.map(({ step }) => step).join();
@@ -144,7 +153,7 @@ class ArmsOf {
     if (schedule === null) return;
     const name = armName(named);
     const key = JSON.stringify([steps, named.treatment, named.policies]);
-    this.#refuseCollision(name, JSON.stringify([key, named.schedule, named.control, named.stride, named.window]));
+    this.#refuseCollision(name, JSON.stringify([key, named.schedule, named.control, named.stride, named.top, named.window]));
     const alike = this.#alike.get(key) ?? [];
     const policies = named.policies === null ? undefined : this.#grid.policies?.[named.policies];
     const combination: Combination = {
@@ -167,6 +176,7 @@ class ArmsOf {
       ...combination,
       same: [combination],
       members,
+      chosenBy: named.top === null || scores === null ? null : { source: scores.source, what: scores.what },
       flags: this.#flagsOf(members, steps),
       leftOut: saves.flatMap(({ state, name, step, reason }): LeftOutMember[] =>
         state === 'broken' ? [{ name, step, reason: reason!, newer: step > members.at(-1)!.step }] : [],

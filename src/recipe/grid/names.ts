@@ -16,6 +16,8 @@ export interface NamedArm {
   readonly schedule: WeightRequest;
   readonly stride: number;
   readonly control: Control;
+  /** Members are the best so many by their scores; null where they are all. */
+  readonly top: number | null;
   readonly treatment: Readonly<Partial<Record<TreatmentAxis, unknown>>>;
   readonly policies: string | null;
 }
@@ -31,16 +33,19 @@ export const POLICIES_NAME = /^[A-Za-z0-9][\w.+-]{0,63}$/;
  * what is not as it is without being asked for. It depends on nothing but that, so that the same merge has
  * the same name whatever else is in the grid and however far the run has grown.
  */
-export function armName({ end, stage, window, schedule, stride, control, treatment, policies }: NamedArm): string {
+export function armName({ end, stage, window, schedule, stride, top, control, treatment, policies }: NamedArm): string {
   const parts = [
     ...(stage === undefined ? [] : [`stage${stage}`]),
     `step${end.step}`,
     `w${formatQuantity(parseQuantity(window, 'windows'))}`,
     ...scheduleParts(schedule),
     ...(stride === 1 ? [] : [`stride${stride}`]),
+    ...(top === null ? [] : [`top${top}`]),
     ...(control.reverse ? ['reverse'] : []),
     ...(control.scramble === undefined ? [] : [`scramble${control.scramble}`]),
-    ...TREATMENT_AXES.flatMap((axis) => (treatment[axis] === undefined ? [] : [`${parameterLabel(axis)}-${treatment[axis]}`])),
+    ...TREATMENT_AXES.flatMap((axis) =>
+      treatment[axis] === undefined ? [] : [`${parameterLabel(axis)}-${treatmentText(axis, treatment[axis])}`],
+    ),
     ...(policies === null ? [] : [policies]),
   ];
   return parts.map((part) => part.replace(STRANGE, '_')).join('-');
@@ -81,8 +86,13 @@ function parameterPart(name: ParameterName, value: ParameterValue): string {
   return `${parameterLabel(name)}${value}`;
 }
 
+/** Of a file its name, as of the files of schedules. */
+function treatmentText(axis: TreatmentAxis, value: unknown): string {
+  return axis === 'weightsFile' ? basename(String(value), extname(String(value))) : String(value);
+}
+
 /** The axes of an output as documents name them, by the names of recipes. */
-export function armAxes({ end, window, schedule, stride, control, treatment, policies }: NamedArm): Record<string, ParameterValue> {
+export function armAxes({ end, window, schedule, stride, top, control, treatment, policies }: NamedArm): Record<string, ParameterValue> {
   const { method = 'sma', ...parameters } = schedule;
   return {
     endpoint: end.step,
@@ -91,10 +101,13 @@ export function armAxes({ end, window, schedule, stride, control, treatment, pol
     method,
     ...Object.fromEntries(Object.entries(parameters).map(([name, value]) => [parameterLabel(name), value as ParameterValue])),
     stride,
+    ...(top !== null && { members: `top:${top}` }),
     ...(control.reverse && { reverse: true }),
     ...(control.scramble !== undefined && { scramble: control.scramble }),
     ...Object.fromEntries(
-      TREATMENT_AXES.flatMap((axis) => (treatment[axis] === undefined ? [] : [[parameterLabel(axis), treatment[axis] as string]])),
+      TREATMENT_AXES.flatMap((axis) =>
+        treatment[axis] === undefined ? [] : [[parameterLabel(axis), treatmentText(axis, treatment[axis])]],
+      ),
     ),
     ...(policies !== null && { policies }),
   };

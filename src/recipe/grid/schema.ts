@@ -37,6 +37,8 @@ export const gridSchema = z.strictObject(
       ['stageStarts', GRID.stageStarts],
       ...(['method', ...PARAMETER_AXES, ...TREATMENT_AXES] as const).map((name) => [name, axisOption(name)] as const),
     ]),
+    members: axis('members', GRID.members).optional().describe(sentence('members', GRID.members)),
+    ...entries({ memberScores: GRID.memberScores, memberMetrics: GRID.memberMetrics, memberGoal: GRID.memberGoal }),
     stage: optionSchema('stage', SELECT.stage).optional().describe(sentence('stage', SELECT.stage)),
     policies: z
       .record(z.string(), z.array(policySchema, said('must be a list of policies')), said('must be a map of sets of policies by name'))

@@ -2,14 +2,14 @@ import type { QuantityText, RunCheckpoint } from '../../checkpoints/run/types.ts
 import type { Policy } from '../policy/types.ts';
 import type { ParameterName } from '../schedule/parameters.ts';
 import type { ParameterValue, ResolvedWeights, WeightRequest } from '../schedule/types.ts';
-import type { LeftOutMember } from '../select/types.ts';
+import type { LeftOutMember, MemberScores, ScoredSelection } from '../select/types.ts';
 import type { Recipe, RecipeOutput } from '../types.ts';
 
 /** One value, or several, of which each is tried with those of all other axes. */
 export type OneOrMore<T> = T | readonly T[];
 
 /** What of an output may be an axis beside its schedule, as a recipe's output has it. */
-export type TreatmentAxis = 'dtype' | 'router' | 'for' | 'optimizer' | 'extraState' | 'weightsFrom';
+export type TreatmentAxis = 'dtype' | 'router' | 'for' | 'optimizer' | 'extraState' | 'weightsFrom' | 'weightsFile';
 
 /** Parameters of schedules that may be axes: the controls are an axis of their own. */
 type ScheduleAxis = Exclude<ParameterName, 'reverse' | 'scramble'>;
@@ -38,6 +38,14 @@ export interface Grid
   readonly endpoints?: OneOrMore<QuantityText> | undefined;
   /** Every so many saves of a window, counted back from its end; 1 when absent. */
   readonly strides?: OneOrMore<number> | undefined;
+  /** Which saves of a window: `all`, or the best so many by their scores, `top:8`; all when absent. */
+  readonly members?: OneOrMore<string> | undefined;
+  /** Scores by step, for `top:K`: CSV or JSON, or a folder with results of lm-eval or lighteval for each step. */
+  readonly memberScores?: string | undefined;
+  /** Which of several scores, as `task/metric,filter`, with a weight behind `=`. */
+  readonly memberMetrics?: string | readonly string[] | undefined;
+  /** Which of these scores are better; as the results say when absent. */
+  readonly memberGoal?: ScoredSelection['goal'];
   /** Beside each merge the same with its weights in another order: `reverse`, `scramble-seeds:1-3`. */
   readonly controls?: OneOrMore<string> | undefined;
   /** Sets of policies by name; the name becomes part of the output's. */
@@ -79,6 +87,8 @@ export interface GridArm extends Combination {
   readonly same: readonly Combination[];
   /** Oldest first. */
   readonly members: readonly KnownSave[];
+  /** The scores that its members were chosen by, and where they are from; null where they were not. */
+  readonly chosenBy: Pick<MemberScores, 'source' | 'what'> | null;
   /** Changes of the training that its window crosses, in words. */
   readonly flags: readonly string[];
   /** Saves that would be members and cannot be used. */

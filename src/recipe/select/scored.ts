@@ -102,11 +102,14 @@ export function scoredWarnings(
     ...(findings.length === 0
       ? []
       : [{ code: 'W_SCORES' as const, message: [`${source}:`, ...findings].join(findings.length === 1 ? ' ' : '\n') }]),
-    {
-      code: 'W_SELECTED_BY_SCORE',
-      message: `the ${members.length === 1 ? 'member was' : `${members.length} members were`} chosen by ${what} in ${source}: on the same items the merge scores better than it is, so judge it on others`,
-    },
+    selectedByScore(`the ${members.length === 1 ? 'member was' : `${members.length} members were`} chosen`, { source, what }),
   ];
+}
+
+/** That the same items flatter what was chosen by them. @param who `the 3 members were chosen` */
+export function selectedByScore(who: string, { source, what }: Pick<MemberScores, 'source' | 'what'>): Warning {
+  const message = `${who} by ${what} in ${source}: on the same items the merge scores better than it is, so judge it on others`;
+  return { code: 'W_SELECTED_BY_SCORE', message };
 }
 
 function count(number: number, one: string, many: string): string {
