@@ -59,13 +59,13 @@ function sample(/** @type {number | undefined} */ pid, /** @type {{ anonBytes: n
 
 /**
  * One merge in a process of its own.
- * @param {{ average: import('ckpt-merge').AverageOptions } | { many: Parameters<typeof
- *   import('./merge.js').mergeMany>[0] }} job
+ * @param {{ average: import('ckpt-merge').AverageOptions } | { grid: import('ckpt-merge').GridOptions } | { many:
+ *   Parameters<typeof import('./merge.js').mergeMany>[0] }} job
  * @param {{ sampleMillis?: number }} [options]
  */
 export async function mergeInChild(job, options) {
   const result = await run(process.execPath, [MERGE_CHILD, JSON.stringify(job)], options);
-  /** @type {{ seconds: number, import_seconds: number, max_rss_mb: number }} */
+  /** @type {{ seconds: number, import_seconds: number, cpu_seconds: number, max_rss_mb: number }} */
   const said = JSON.parse(result.stdout);
   return { ...result, said };
 }
