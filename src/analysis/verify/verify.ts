@@ -281,7 +281,7 @@ async function recompute(
   const { recipe } = record.provenance;
   const own = recipe.names === undefined ? members : await underNames(members, recipe.names);
   const treated = await treatedTensors(output, recipe, own, signal);
-  const recomputation = await Recomputation.of(output, own, treated);
+  const recomputation = await Recomputation.of(output, treated.members ?? own, treated);
   const { blocks, elements, fraction } = sampleBlocks(output, share, seedOf(record), (shard, row) =>
     recomputation.blockElements(shard, row),
   );

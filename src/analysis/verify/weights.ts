@@ -1,6 +1,9 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
+import { refusal } from '../../base/problems.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { masterBuffers, proveMasters } from '../../merge/plan/flat/masters.ts';
+import { masterName, withMasters } from '../../merge/plan/flat/views.ts';
 import { NOTHING_QUANTISED } from '../../merge/plan/quantised/nothing.ts';
 import { markedBounds } from '../../merge/plan/tensors/buffers.ts';
 import { masterNames } from '../../merge/plan/tensors/trainer-state.ts';
@@ -24,6 +27,8 @@ export interface TreatedTensors {
   nameOf?(shard: number, row: number): string;
   /** Of what is copied byte for byte, the member; null for all others. */
   copiedFrom?(shard: number, row: number): number | null;
+  /** The members with what they hold in other tensors as tensors of their own; absent where there is nothing. */
+  readonly members?: readonly Checkpoint[] | undefined;
   /** Nothing was computed: each tensor is as it was, quantised ones too. */
   readonly copied: boolean;
 }
@@ -65,6 +70,8 @@ export async function treatedTensors(
   const whole = recipe.members.map((m) => m.weight);
   // An output of the model alone has none of the masters that it was made from.
   const masters = recipe.weightsFrom === 'master' ? (members.map(masterNames).findLast((names) => names.size > 0) ?? null) : null;
+  const viewed = recipe.weightsFrom === 'master' && resumed !== 'drop' ? await inBuffers(members, givers, signal) : null;
+  const isViewed = (name: string): boolean => viewed?.some((member) => member.locate(masterName(name)) !== undefined) ?? false;
   const weights = treatments.map(({ kind, member, policy }) => {
     if (kind === 'member') return whole.map((_, m) => (m === member ? 1 : 0));
     if (kind === 'average') return (policy === null ? null : recipe.policies[policy]!.weights) ?? whole;
@@ -76,18 +83,36 @@ export async function treatedTensors(
   const treatmentOf = (shard: number, row: number): Treatment => treatments[of[index.of(shard, row)]!]!;
   return {
     copied,
+    members: viewed ?? undefined,
     of: (shard, row) => (isCopied(shard, row) ? null : weights[of[index.of(shard, row)]!]!),
     isZero: (shard, row) => treatmentOf(shard, row).kind === 'zero',
     nameOf(shard, row) {
       const name = output.shards[shard]!.tensors.names[row]!;
       const { kind } = treatmentOf(shard, row);
-      return kind === 'average' || kind === 'member' ? (masters?.get(name) ?? name) : name;
+      if (kind !== 'average' && kind !== 'member') return name;
+      return masters?.get(name) ?? (isViewed(name) ? masterName(name) : name);
     },
     copiedFrom(shard, row) {
       const { kind, member, default: named } = treatmentOf(shard, row);
       return kind === 'member' && named === 'state' ? member : null;
     },
   };
+}
+
+/**
+ * The members with the masters that lie in buffers of many weights as tensors of their own, those that give
+ * something; null where the newest of these has no such buffers.
+ */
+async function inBuffers(
+  members: readonly Checkpoint[],
+  givers: readonly Checkpoint[],
+  signal?: AbortSignal,
+): Promise<Checkpoint[] | null> {
+  const newest = givers.at(-1);
+  if (newest === undefined || masterBuffers(newest).length === 0) return null;
+  const found = await proveMasters(newest, givers.slice(0, -1), { thorough: false, signal });
+  if ('conflict' in found) throw refusal([found.conflict], { several: () => '' });
+  return members.map((member) => (givers.includes(member) ? withMasters(member, newest, found.masters) : member));
 }
 
 /** Whether a checkpoint holds a tensor of the output by its name, and in its dtype. */

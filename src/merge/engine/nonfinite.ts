@@ -59,7 +59,9 @@ export class NonfiniteTally {
         row < this.#plan.tables[shard]!.names.length && member >= -1 && member < members.length;
       if (!nonfinite.every(isCount))
         throw new MergeError('E_INTERNAL', `a journal of ${path} (${file}) counts tensors or members that there are none of`);
-      for (const count of nonfinite) addTo(this.#total[k]!, `${shard} ${count.row} ${count.member}`, { ...count, shard });
+      for (const count of nonfinite)
+        if (!this.#plan.padding?.[shard]?.has(count.row))
+          addTo(this.#total[k]!, `${shard} ${count.row} ${count.member}`, { ...count, shard });
     }
   }
 

@@ -327,6 +327,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     files: planned.files.list,
     shards,
     tables,
+    ...(dcp !== null && planned.padding.size > 0 && { padding: dcp.padding() }),
     weights: planned.works.weights,
     tensors: cut.planned.targets.reduce((sum, { table }) => sum + table.count, 0),
     ...form,

@@ -288,6 +288,8 @@ export interface Plan {
   readonly shards: readonly PlanShard[];
   /** By shard, the tensors of the outputs: names and rows of segments' cells. */
   readonly tables: readonly TensorTable[];
+  /** By shard, rows of these that nobody wrote, so that no number in them is worth a word; absent where all were. */
+  readonly padding?: readonly ReadonlySet<number>[] | undefined;
   /** [tables x K x N] */
   readonly weights: Float64Array;
   readonly tensors: number;

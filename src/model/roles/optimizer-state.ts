@@ -16,7 +16,7 @@ export interface StateTensor {
    */
   readonly of: string | null;
   /**
-   * It is of many weights together, one behind the other, and nothing in the checkpoint says where each lies.
+   * It is of many weights together, one behind the other, and no name in the checkpoint says where each lies.
    */
   readonly flat: boolean;
 }

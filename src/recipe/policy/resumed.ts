@@ -16,7 +16,8 @@ type Kind = Pick<Treatment, 'kind' | 'member' | 'request' | 'policy'>;
  * | float masters | as their weight, which is made from them | the same | the same |
  * | first and second moments | bytes of the newest | zeros | as their weight |
  * | steps | bytes of the newest | zeros | bytes of the newest |
- * | moments and masters of many weights in one | refused | left out | refused |
+ * | moments of many weights in one | bytes of the newest | left out | average |
+ * | float masters of many weights in one | average | left out | average |
  * | all others, integers among them | bytes of the newest | the same | the same |
  *
  * @param weight treatment of the weight that it is of; null where that is unknown

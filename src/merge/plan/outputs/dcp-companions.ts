@@ -9,7 +9,7 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import { type TreatmentRow, valuesRow } from '../../../recipe/policy/table.ts';
 import type { ExtraStateUse } from '../../../recipe/types.ts';
-import { byWeight } from '../tensors/trainer-state.ts';
+import { byWeight } from '../flat/proof.ts';
 import type { FileRange } from './container.ts';
 
 /** What a checkpoint of DCP has beside its tensors: bytes that are copied, or that replace some. */

@@ -71,6 +71,18 @@ export class DcpFiles implements OutputForm<DcpEntries> {
     return join(this.#template.folder, `__0_${shard}.distcp`);
   }
 
+  /** By shard, rows that hold nothing but padding. */
+  padding(): ReadonlySet<number>[] {
+    const { chunks, tensors, planned } = this.#chunked;
+    return chunks.map((own) => {
+      const rows = own.flatMap(({ tensor, start, rows: count }, row) => {
+        const range = lastFrom(planned.padding.get(tensors[tensor]!.name) ?? [], start);
+        return range !== undefined && start + count <= range[1] ? [row] : [];
+      });
+      return new Set(rows);
+    });
+  }
+
   /** @param dtypes [rows] codes */
   entries(shard: number, dtypes: Uint8Array): DcpEntries {
     const { table } = this.#chunked.planned.targets[shard]!;
@@ -163,6 +175,17 @@ function checksumsOf(
   const parts = [`{\n  "algorithm": ${JSON.stringify(algorithm)},\n  "files": {`, ...entries.flat(), '\n  }\n}'];
   const bytes = parts.reduce((sum, part) => sum + (typeof part === 'string' ? Buffer.byteLength(part) : known.length), 0);
   return [{ name: 'integrity.json', bytes, parts: parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)) }];
+}
+
+/** The last of some ascending ranges that begins no later. */
+function lastFrom(ranges: readonly (readonly [number, number])[], start: number): readonly [number, number] | undefined {
+  let [low, high] = [0, ranges.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ranges[middle]![0] <= start) low = middle + 1;
+    else high = middle;
+  }
+  return ranges[low - 1];
 }
 
 function fileName(shard: number): string {

@@ -43,6 +43,8 @@ export interface Matching {
   doubt(shard: number, row: number): string | null;
   /** Where a tensor is made from another one: its name, and its place in the layout. */
   readonly source?: ((shard: number, row: number) => TensorPlace | undefined) | undefined;
+  /** Where sources are views of what lies in other tensors: the layout and the members with those. */
+  readonly viewed?: { readonly layout: Checkpoint; readonly members: readonly Checkpoint[] } | undefined;
   /** How a member holds tensors that it lacks by name; asked for where there are some. */
   arrangement(member: number): Arrangement;
 }
@@ -143,9 +145,10 @@ class MemberMatch {
   }
 
   run(): { columns: MemberColumns; runs: RunRows; matrices: MatrixRows; arranged: ReadonlySet<number> } {
-    const { layout, members, files } = this.#matching;
+    const { layout, files, viewed = this.#matching } = this.#matching;
     const { origin } = this.#target;
     const { name: shardName, tensors: table } = layout.shards[this.#shard]!;
+    const { members } = viewed;
     const member = members[this.#m]!;
     const rows = origin.length;
     const isAlike = ({ name, tensors }: Shard) =>
@@ -171,7 +174,7 @@ class MemberMatch {
       if (!work.needs[this.#m] || work.apart) continue;
       const ours = origin[row]!;
       const source = this.#matching.source?.(this.#shard, ours);
-      const like = source === undefined ? { table, row: ours } : { table: layout.shards[source.shard]!.tensors, row: source.row };
+      const like = source === undefined ? { table, row: ours } : { table: viewed.layout.shards[source.shard]!.tensors, row: source.row };
       const named = member.locate(like.table.names[like.row]!, shardName);
       const place = named ?? this.#elsewhere(row, ours, source);
       if (place === undefined) continue;
@@ -195,7 +198,8 @@ class MemberMatch {
    * by run.
    */
   #inBoxes(row: number, place: TensorPlace): void {
-    const { members, files } = this.#matching;
+    const { files, viewed = this.#matching } = this.#matching;
+    const { members } = viewed;
     const matrix = matrixOf(members[this.#m]!.shards[place.shard]!.tensors, place.row);
     if (matrix === null) {
       this.#runs.set(row, this.#runsOf(place));
@@ -207,7 +211,8 @@ class MemberMatch {
 
   /** Elements of a tensor of the member, seen as those of a layout's tensor from `to` on. */
   #runsOf(place: TensorPlace, from = 0, elements?: number, to = 0): SpanRun[] {
-    const { members, files } = this.#matching;
+    const { files, viewed = this.#matching } = this.#matching;
+    const { members } = viewed;
     const member = members[this.#m]!;
     const dtype = member.shards[place.shard]!.tensors.dtypes[place.row]!;
     return extentsOf(member, place, from, elements).map((extent) => ({
@@ -223,10 +228,10 @@ class MemberMatch {
    * has none.
    */
   #elsewhere(row: number, ours: number, source: TensorPlace | undefined): TensorPlace | undefined {
-    const { layout, members } = this.#matching;
+    const { layout, members, viewed = this.#matching } = this.#matching;
     const member = members[this.#m]!;
     const { name: file, tensors } = layout.shards[this.#shard]!;
-    const tensor = source === undefined ? tensors.names[ours]! : layout.shards[source.shard]!.tensors.names[source.row]!;
+    const tensor = source === undefined ? tensors.names[ours]! : viewed.layout.shards[source.shard]!.tensors.names[source.row]!;
     const arranged = source === undefined ? this.#matching.arrangement(this.#m).of(this.#shard, ours) : undefined;
     if (arranged !== undefined && 'pieces' in arranged) {
       this.#arranged.add(row);

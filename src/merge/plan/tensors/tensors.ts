@@ -17,6 +17,8 @@ import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { tiedPairs } from '../../../model/roles/tied.ts';
 import { peftConflicts, wrappedNames } from '../../../model/roles/wrapped.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
+import { type FlatMasters, masterBuffers, proveMasters } from '../flat/masters.ts';
+import { paddingOf, withMasters } from '../flat/views.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { holdsState } from '../inputs/merged-start.ts';
 import { conflictsInParts } from '../quantised/in-parts.ts';
@@ -32,7 +34,7 @@ import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { withOtherNames } from './other-names.ts';
 import { type PlaceInOutputs, placesIn, type TargetShard, targetShards } from './target.ts';
 import { type Masters, mastersOf, stateConflicts } from './trainer-state.ts';
-import { conversionOf, type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
+import { conversionOf, keptOptimizer, type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
 import { unknownFloats } from './unknown.ts';
 import { untied } from './untied.ts';
 import { buildWorks, type Works } from './work.ts';
@@ -53,6 +55,8 @@ export interface PlannedTensors {
   readonly policyTensors: readonly PolicyTensor[];
   /** Float32 weights in the optimizer's state, and whether weights are made from them. */
   readonly masters: Masters & { readonly used: boolean };
+  /** Where in tensors of the layout, by name, there are elements that nobody wrote, as `[from, to]`. */
+  readonly padding: ReadonlyMap<string, readonly (readonly [number, number])[]>;
   readonly participates: readonly boolean[];
   readonly quantised: QuantisedPlan;
   readonly files: InputFiles;
@@ -79,7 +83,7 @@ export async function planTensors(
   layout: Checkpoint,
   checkpoints: readonly Checkpoint[],
   drafts: readonly DraftOutput[],
-  request: Pick<PlanRequest, 'allowMixedDtypes' | 'allowUnknown' | 'format'>,
+  request: Pick<PlanRequest, 'allowMixedDtypes' | 'allowUnknown' | 'format' | 'adopted'>,
   signal?: AbortSignal,
 ): Promise<PlannedTensors> {
   const { allowMixedDtypes = false, allowUnknown = false, format = 'safetensors' } = request;
@@ -114,8 +118,19 @@ export async function planTensors(
   if (sources.size > 1) conflicts.push(otherSources(drafts));
   const fromMasters = sources.has('master');
   const kindsOf = (number: number) => treatments.map((own) => own.treatments[own.of[number]!]!.kind);
-  const masters = mastersOf(layout, tensors, fromMasters ? kindsOf : () => []);
-  const ofState = stateConflicts({ layout, members: checkpoints, drafts, format, tensors, treatments, fromMasters, masters });
+  const needsMasters = drafts.some(({ output }) => keptOptimizer(output, holdsState(format, layout)) !== 'drop');
+  const inBuffers =
+    fromMasters && needsMasters && masterBuffers(layout).length > 0
+      ? await proveMasters(
+          layout,
+          checkpoints.filter((checkpoint, m) => participates[m] && checkpoint !== layout),
+          { thorough: request.adopted === undefined, signal },
+        )
+      : null;
+  const views = inBuffers !== null && 'masters' in inBuffers ? inBuffers.masters : null;
+  const viewed = views === null ? undefined : viewedBy(layout, checkpoints, participates, views);
+  const masters = mastersOf(layout, tensors, fromMasters ? kindsOf : () => [], viewed?.layout);
+  const ofState = stateConflicts({ layout, members: checkpoints, drafts, format, tensors, treatments, fromMasters, masters, inBuffers });
   conflicts.push(...ofState.conflicts);
 
   const arrangements = new Map<number, ReturnType<typeof arrange>>();
@@ -173,7 +188,7 @@ export async function planTensors(
   const files = new InputFiles();
   const doubt = (shard: number, row: number) => tensors[index.of(shard, row)]!.unknown?.doubt ?? null;
   const source = fromMasters ? masters.of : undefined;
-  const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement, doubt, source };
+  const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement, doubt, source, viewed };
   const matched = targets.map((target, s) => matchShard(s, target, { kinds: works.kinds, of: workOf[s]! }, matching, conflicts));
   const inParts = conflictsInParts(quantised.works, checkpoints);
   conflicts.push(...inParts);
@@ -235,6 +250,7 @@ export async function planTensors(
     treatmentOf,
     policyTensors: tensors.slice(0, index.count),
     masters: { used: fromMasters, ...masters },
+    padding: views === null ? new Map() : paddingOf(layout, views),
     participates,
     quantised,
     files,
@@ -322,6 +338,19 @@ function otherwiseWarnings({ path }: Checkpoint, { otherwise }: Masters): Warnin
   const which = otherwise.length === 1 ? `tensor ${otherwise[0]} is` : `${otherwise.length} tensors (the first is ${otherwise[0]}) are`;
   const message = `${which} averaged from the model's own values, because ${path} has their float32 masters in pieces of another order: those are averaged too, and a trainer that resumes takes the weights from them`;
   return [{ code: 'W_OTHER_LAYOUT', message }];
+}
+
+/** The layout and the members with the masters that lie in their buffers; a member that is not read stays as it is. */
+function viewedBy(
+  layout: Checkpoint,
+  members: readonly Checkpoint[],
+  participates: readonly boolean[],
+  masters: FlatMasters,
+): { layout: Checkpoint; members: readonly Checkpoint[] } {
+  return {
+    layout: withMasters(layout, layout, masters),
+    members: members.map((member, m) => (participates[m] ? withMasters(member, layout, masters) : member)),
+  };
 }
 
 /** Weights of one read come from one place. */

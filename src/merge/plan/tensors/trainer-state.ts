@@ -10,13 +10,12 @@ import { policiesOf } from '../../../recipe/policy/keys.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import type { PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
+import type { FlatResult } from '../flat/masters.ts';
+import { byWeight } from '../flat/proof.ts';
+import { masterName } from '../flat/views.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { holdsState } from '../inputs/merged-start.ts';
 import { keptOptimizer, modelNames, type OutputTreatments } from './treatments.ts';
-
-/** What Megatron-core writes instead of buffers, each of many weights and cut by ranks. */
-export const byWeight = (): string =>
-  `Have Megatron write it weight by weight, with \`--dist-ckpt-optim-fully-reshardable\`, or use ${optionWith('optimizer', 'drop')}.`;
 
 /** Float32 weights in the optimizer's state, by the weights of the layout. */
 export interface Masters {
@@ -30,19 +29,23 @@ export interface Masters {
    * Names of weights whose master has its elements in another order, so that they are made from themselves.
    */
   readonly otherwise: readonly string[];
+  /** Those whose master lies in a buffer of many weights, by their numbers in the layout. */
+  readonly inBuffers: readonly number[];
 }
 
-const NO_MASTERS: Masters = { of: () => undefined, ofNumber: () => false, count: 0, otherwise: [] };
+const NO_MASTERS: Masters = { of: () => undefined, ofNumber: () => false, count: 0, otherwise: [], inBuffers: [] };
 
 /**
  * Finds the masters of weights.
  * @param tensors of the layout, in its order
  * @param treatmentsOf how the outputs treat a tensor of the layout
+ * @param viewed the layout with what lies in buffers of many weights as tensors of their own
  */
 export function mastersOf(
   layout: Pick<Checkpoint, 'shards'>,
   tensors: readonly PolicyTensor[],
   treatmentsOf: (number: number) => readonly Treatment['kind'][],
+  viewed?: Pick<Checkpoint, 'shards' | 'locate'>,
 ): Masters {
   if (!tensors.some(({ state }) => state?.kind === 'master')) return NO_MASTERS;
   const index = new TensorIndex(layout);
@@ -61,7 +64,21 @@ export function mastersOf(
     if (inOrderOf(shapeOf(weight), shapeOf(i))) found.set(weight, places[i]!);
     else otherwise.push(tensors[weight]!.name);
   }
-  return { of: (shard, row) => found.get(index.of(shard, row)), ofNumber: (i) => found.has(i), count: found.size, otherwise };
+  const inBuffers: number[] = [];
+  for (const [i, { shard, row }] of viewed === undefined ? [] : places.entries()) {
+    const { tensors: table } = layout.shards[shard]!;
+    const place = sectionOf(table, row) === 'model' ? viewed!.locate(masterName(table.names[row]!)) : undefined;
+    if (place === undefined || found.has(i)) continue;
+    inBuffers.push(i);
+    if (treatmentsOf(i).every((kind) => kind === 'average' || kind === 'member')) found.set(i, place);
+  }
+  return {
+    of: (shard, row) => found.get(index.of(shard, row)),
+    ofNumber: (i) => found.has(i),
+    count: found.size,
+    otherwise,
+    inBuffers,
+  };
 }
 
 /** Names of float32 masters whose elements are in the order of their weights', by the names of those. */
@@ -98,13 +115,15 @@ interface StateToCheck {
   /** Whether weights are made from masters, and those. */
   readonly fromMasters: boolean;
   readonly masters: Masters;
+  /** What was found of masters in buffers of many weights; null where there are none, or nothing needs them. */
+  readonly inBuffers: FlatResult | null;
 }
 
 /**
  * What forbids to keep the trainer's state as it was asked for, each cause once.
  * @returns conflicts, and which of those about tensors that are missing they explain, by member's path
  */
-export function stateConflicts({ layout, members, drafts, format, tensors, treatments, fromMasters, masters }: StateToCheck): {
+export function stateConflicts({ layout, members, drafts, format, tensors, treatments, fromMasters, masters, inBuffers }: StateToCheck): {
   readonly conflicts: readonly Conflict[];
   readonly explained: ReadonlySet<string>;
 } {
@@ -129,7 +148,8 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
         conflicts.push({ code: 'E_NO_OPTIMIZER', message: `${member.path} has no ${what}, ${why}`, file: member.path, help });
       }
     };
-    if (fromMasters && masters.count === 0 && optimizer === null) {
+    if (optimizer !== 'drop' && inBuffers !== null && 'conflict' in inBuffers) conflicts.push(inBuffers.conflict);
+    else if (fromMasters && masters.count === 0 && optimizer === null) {
       const message = `${layout.path} has no float32 masters of its weights, and ${optionWith('weightsFrom', 'master')} makes weights from them`;
       conflicts.push({ code: 'E_NO_OPTIMIZER', message, file: layout.path, help: worded`Use --weights-from model.` });
     }
@@ -156,8 +176,9 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
       conflicts.push({ code: 'E_LAYOUT_FORM', message, file: layout.path, help });
     }
     const flat = own.filter(({ state }) => state!.flat);
-    if (flat.length > 0 && optimizer !== 'drop') {
-      const message = `${layout.path} keeps its optimizer's state in buffers of many weights (${flat[0]!.name}), and nothing in it says which part is of which weight`;
+    const proving = flat.some((tensor) => isMaster(tensor) && tensor.dtype === 'F32');
+    if (flat.length > 0 && optimizer !== 'drop' && !proving) {
+      const message = `${layout.path} keeps its optimizer's state in buffers of many weights (${flat[0]!.name}), and no float32 masters in them, by whose values it is proven which part is of which weight`;
       conflicts.push({ code: 'E_LAYOUT_FORM', message, file: layout.path, tensor: flat[0]!.name, help: byWeight() });
     }
     if (output.weightsFrom === 'model' && own.some(isMaster)) {
@@ -165,19 +186,25 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
       conflicts.push({ code: 'E_OPTION', message, file: output.path, help: worded`Leave out --weights-from, or --for resume.` });
     }
     const averaged = (tensor: PolicyTensor): boolean => kinds[of[numbers.get(tensor)!]!]!.kind === 'average';
-    if (flat.length === 0) {
-      lacks(
-        own.filter((tensor) => isMaster(tensor) && averaged(tensor)),
-        'float32 masters of its weights',
-        'which the newest member has',
-      );
-      const moments = own.filter((tensor) => /moment/.test(tensor.state!.kind) && averaged(tensor));
-      lacks(
-        moments,
-        `optimizer state such as ${moments[0]?.name}`,
-        `and ${optionWith('optimizer', 'average')} averages those of all members`,
-      );
+    const buffer = flat.find((tensor) => isMaster(tensor) && averaged(tensor));
+    const whole = buffer === undefined ? undefined : weights[of[numbers.get(buffer)!]!];
+    const apart = masters.inBuffers.find((i) => kinds[of[i]!]!.kind !== 'average' || weights[of[i]!]!.some((w, m) => w !== whole?.[m]));
+    if (buffer !== undefined && apart !== undefined) {
+      const message = `${output.path}: ${tensors[apart]!.name} has other weights than most, and its master lies among those of others, in ${buffer.name}, of which all are merged with the same`;
+      const help = `${worded`Leave out the policies, or --for resume.`} ${byWeight()}`;
+      conflicts.push({ code: 'E_POLICY', message, file: layout.path, tensor: tensors[apart]!.name, help });
     }
+    lacks(
+      own.filter((tensor) => isMaster(tensor) && averaged(tensor)),
+      'float32 masters of its weights',
+      'which the newest member has',
+    );
+    const moments = own.filter((tensor) => /moment/.test(tensor.state!.kind) && averaged(tensor));
+    lacks(
+      moments,
+      `optimizer state such as ${moments[0]?.name}`,
+      `and ${optionWith('optimizer', 'average')} averages those of all members`,
+    );
     const nameless = own.find((tensor) => tensor.state!.weight === null && !tensor.state!.flat && averaged(tensor));
     if (nameless !== undefined && policiesOf(output).length > 0) {
       const message = `${layout.path}: nothing says which weight ${nameless.name} is of, and what the optimizer keeps of a weight has to go where the policies of ${output.path} have the weight go`;
@@ -228,7 +255,8 @@ export function leavesOptimizer(tensors: readonly PolicyTensor[]): boolean {
  */
 function isKnownTo(optimizer: OptimizerUse, { state, dtype, bytes }: PolicyTensor): boolean {
   const { kind, flat } = state!;
-  if (optimizer === 'newest' || flat) return true;
+  if (optimizer === 'newest') return true;
+  if (flat) return optimizer === 'drop' || kind !== 'other';
   const { kind: of, bits } = dtypeByName(dtype)!;
   if (kind === 'unknown') return optimizer === 'average' && bytes * 8 <= bits;
   return optimizer === 'average' || of === 'float' || !/moment/.test(kind);
