@@ -9,7 +9,7 @@ one held-out batch before the first step and after each of the next ten, and how
 from the mean of the three, moments from what the choice says.
 
 Tried with torchtitan 0.3.0, ai2-olmo-core 3.0.0 and megatron-core 0.19.2 (its distributed optimizer, written as
-fully_reshardable) on torch 2.15.0.
+fully_reshardable and as dp_reshardable) on torch 2.15.0.
 """
 import argparse, contextlib, json, os, shlex, shutil, subprocess, sys, warnings
 
@@ -21,6 +21,8 @@ from torch.nn import functional as F
 
 VOCABULARY, CONTEXT, RATE = 40, 24, 1e-2
 SAVED, MORE = [260, 280, 300], 10
+# Ranks that share one batch.
+PARALLEL = 1
 
 
 def batch(step):
@@ -29,7 +31,8 @@ def batch(step):
     x = torch.randint(VOCABULARY, (8 * dist.get_world_size(), CONTEXT + 1), generator=g)
     for t in range(1, CONTEXT + 1):
         x[:, t] = torch.where(torch.rand(len(x), generator=g) < 0.8, (x[:, t - 1] * 7 + 3) % VOCABULARY, x[:, t])
-    return x[dist.get_rank() :: dist.get_world_size()]
+    world = dist.get_world_size() // PARALLEL
+    return x[dist.get_rank() // PARALLEL :: world]
 
 
 def whole(tensor):
@@ -166,16 +169,17 @@ class Megatron:
         import megatron.core.tensor_parallel.random as random
 
         if not parallel_state.model_parallel_is_initialized():
-            parallel_state.initialize_model_parallel()
+            parallel_state.initialize_model_parallel(tensor_model_parallel_size=PARALLEL)
             random.get_cuda_rng_tracker().fork = lambda *x, **k: contextlib.nullcontext()
         config = TransformerConfig(
             num_layers=2, hidden_size=32, ffn_hidden_size=64, num_attention_heads=4, gated_linear_unit=True, activation_func=F.silu,
             params_dtype=torch.bfloat16, bf16=True, pipeline_dtype=torch.bfloat16, add_bias_linear=False, hidden_dropout=0.0,
             attention_dropout=0.0, masked_softmax_fusion=False, gradient_accumulation_fusion=False, use_cpu_initialization=True,
+            tensor_model_parallel_size=PARALLEL,
         )
         model = GPTModel(
             config=config, transformer_layer_spec=get_gpt_layer_local_spec(), vocab_size=VOCABULARY, max_sequence_length=CONTEXT,
-            position_embedding_type="rope", share_embeddings_and_output_weights=False,
+            position_embedding_type="rope", share_embeddings_and_output_weights=False, parallel_output=False,
         ).to(torch.bfloat16)
         parallel = DistributedDataParallelConfig(use_distributed_optimizer=True, overlap_grad_reduce=False)
         self.model = DistributedDataParallel(config, parallel, model)
@@ -302,7 +306,11 @@ def main():
     p.add_argument("--trainer", choices=["torchtitan", "olmo-core", "megatron"], required=True)
     p.add_argument("--out", required=True)
     p.add_argument("--merge", default="npx merge")
+    p.add_argument("--sharding", choices=["fully_reshardable", "dp_reshardable"], default="fully_reshardable")
+    p.add_argument("--tensor-parallel", type=int, default=1)
     a = p.parse_args()
+    global PARALLEL
+    PARALLEL, Megatron.META["distrib_optim_sharding_type"] = a.tensor_parallel, a.sharding
     kind = {"torchtitan": Torchtitan, "olmo-core": OlmoCore, "megatron": Megatron}[a.trainer]
     dist.init_process_group("gloo")
     torch.set_num_threads(1)
@@ -322,7 +330,7 @@ def main():
     own, newest = go_on(kind, run, max(SAVED)), kept[max(SAVED)]
     if rank == 0:
         print(json.dumps({"trainer": a.trainer, "from": f"step {max(SAVED)}", "loss": own[4]}), flush=True)
-    for optimizer in ("newest", "average", "drop"):
+    for optimizer in ("newest", "average") if a.sharding == "dp_reshardable" else ("newest", "average", "drop"):
         where = f"{a.out}/{optimizer}"
         if rank == 0:
             os.makedirs(os.path.dirname(kind.path(where, 0)), exist_ok=True)
