@@ -67,7 +67,10 @@ export async function tensorsOf(
       length: (i: number): number => items.length[order[i]!]!,
       name: (i: number): string => names[layout.rowOf[order[i]!]!]!,
     };
-    await opened.use(number, (one) => reader.read(one, places, (i, form) => void (forms[order[i]!] = form)));
+    const found = (i: number, form: PlacedTensor): void => {
+      forms[order[i]!] = form;
+    };
+    await opened.use(number, (one) => reader.read(one, places, found));
   }
   const prefix = inner === '' ? '' : `${inner}/`;
   const files = metadata.files.map((name, i): TensorFile => ({ name: `${prefix}${name}`, path: opened.paths[i]!, stat: opened.stats[i]! }));
