@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { OpenCache } from '../../../src/checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
-import { entry, fileBytes, folderOf, indexText } from '../../support/safetensors.ts';
+import { entry, fileBytes, folderOf, indexText, mergeError } from '../../support/safetensors.ts';
 
 type Files = Readonly<Record<string, readonly string[]>>;
 
@@ -65,4 +65,18 @@ test('headers of the same tensors that begin their data elsewhere, or give one a
       { name: 'c', dtype: 'F32', shape: [2, 1], bytes: 8 },
     ]);
   }
+});
+
+test.each([
+  ['in the order of the index', ['a', 'b', 'b', 'c']],
+  ['apart', ['a', 'b', 'c', 'a']],
+  ['in another order than that of the index', ['c', 'a', 'b', 'c']],
+  ['that the index lacks', ['a', 'x', 'b', 'x']],
+])('a tensor that a header names twice is refused: %s', async (_, names) => {
+  const cache = new OpenCache();
+  const whole = saved({ s1: ['a', 'b', 'c'], s2: ['d'] }, ['a', 'b', 'c', 'd']);
+  await openCheckpoint(whole, { cache });
+  const twice = saved({ s1: names, s2: ['d'] }, ['a', 'b', 'c', 'd']);
+  const error = await mergeError(() => openCheckpoint(twice, { cache }));
+  expect([error.code, error.details.tensor]).toEqual(['E_DUPLICATE_KEY', names.find((name, i) => names.indexOf(name) < i)]);
 });

@@ -3,7 +3,7 @@ import { byteLength, ColumnTable, elementCount } from '../../tensors/table.ts';
 import type { TensorTable } from '../../tensors/types.ts';
 import { checkContiguous } from './check-layout.ts';
 import type { JsonScanner } from './json-scanner.ts';
-import type { NamesFrom, SeenNames } from './seen-names.ts';
+import type { KnownNames, SeenNames } from './seen-names.ts';
 import { sortByData } from './sort-by-data.ts';
 import type { HeaderSource } from './types.ts';
 
@@ -32,10 +32,10 @@ const ALL_FIELDS = 7;
 export class EntryReader {
   metadata: ReadonlyMap<string, string> | null = null;
   readonly #scanner: JsonScanner;
-  /** Undefined while all names are those of a list, in its order, in which each is once. */
-  #seen: Set<string> | undefined;
+  /** Names that are none of the likely ones. */
+  readonly #others = new Set<string>();
   readonly #before: SeenNames | undefined;
-  #likely: NamesFrom | undefined;
+  #likely: KnownNames | undefined;
   readonly #names: string[] = [];
   readonly #shapes: (readonly number[])[] = [];
   readonly #dtypes: Uint8Array;
@@ -79,15 +79,12 @@ export class EntryReader {
   #known(name: string, start: number): string {
     const row = this.#names.length;
     if (row === 0) this.#likely = this.#before?.likely(name);
-    if (this.#likely !== undefined) {
-      const { names, from } = this.#likely;
-      const known = names[from + row];
-      if (known === name && this.#seen === undefined) return known;
-      if (known === name) name = known;
+    const entry = this.#likely === undefined ? -1 : this.#likely.take(name, row);
+    if (entry >= 0) return this.#likely!.names[entry]!;
+    const before = this.#others.size;
+    if (entry === -2 || this.#others.add(name).size === before) {
+      this.#scanner.fail('E_DUPLICATE_KEY', 'the header names this tensor twice', start);
     }
-    this.#seen ??= new Set(this.#names);
-    const before = this.#seen.size;
-    if (this.#seen.add(name).size === before) this.#scanner.fail('E_DUPLICATE_KEY', 'the header names this tensor twice', start);
     return name;
   }
 

@@ -3,10 +3,46 @@ import type { TensorTable } from '../../tensors/types.ts';
 /** Columns of a header but for the places of its data. */
 export type HeaderColumns = Pick<TensorTable, 'names' | 'shapes' | 'dtypes' | 'bytes'>;
 
-/** Names in an order, from one of them on. */
-export interface NamesFrom {
+/** Names that a header may have, each once; of one header at a time it notes which were there. */
+export class KnownNames {
   readonly names: readonly string[];
-  readonly from: number;
+  readonly #entryOf: (name: string) => number;
+  /** [names] The header that had it last. */
+  readonly #had: Int32Array;
+  #header = 0;
+  /** What to add to the row of a name for the entry that is probably the same. */
+  #shift = 0;
+
+  /** @param entryOf of a name its place among the names, or -1 */
+  constructor(names: readonly string[], entryOf: (name: string) => number) {
+    this.names = names;
+    this.#entryOf = entryOf;
+    this.#had = new Int32Array(names.length);
+  }
+
+  /** A header begins. */
+  begin(): void {
+    this.#header++;
+    this.#shift = 0;
+  }
+
+  has(name: string): boolean {
+    return this.#entryOf(name) >= 0;
+  }
+
+  /** Entry of a name that a header has in a row, -1 where it is none of these, -2 where the header had it before. */
+  take(name: string, row: number): number {
+    let entry = row + this.#shift;
+    if (this.names[entry] !== name) {
+      entry = this.#entryOf(name);
+      if (entry < 0) return -1;
+      // What follows it there probably follows it here.
+      this.#shift = entry - row;
+    }
+    if (this.#had[entry] === this.#header) return -2;
+    this.#had[entry] = this.#header;
+    return entry;
+  }
 }
 
 /**
@@ -18,12 +54,12 @@ export class SeenNames {
   /** Shapes by their sizes: equal ones are one array. */
   readonly shapes = new Map<string, readonly number[]>();
   /** Headers by their first names: the last of each, for the steps of a run follow one another. */
-  readonly #byFirst = new Map<string, NamesFrom & { readonly columns: HeaderColumns }>();
-  #index: { readonly names: readonly string[]; entryOf(name: string): number } | undefined;
+  readonly #byFirst = new Map<string, { readonly known: KnownNames; readonly columns: HeaderColumns }>();
+  #index: KnownNames | undefined;
 
   /** Names of an index, which those of its files mostly follow. */
   addIndex(index: { readonly names: readonly string[]; entryOf(name: string): number }): void {
-    this.#index = index;
+    if (this.#index?.names !== index.names) this.#index = new KnownNames(index.names, (name) => index.entryOf(name));
   }
 
   /**
@@ -35,14 +71,20 @@ export class SeenNames {
     if (first === undefined) return columns;
     const before = this.#byFirst.get(first)?.columns;
     if (before !== undefined && isAlike(before, columns)) return before;
-    this.#byFirst.set(first, { names, from: 0, columns });
+    let rows: ReadonlyMap<string, number> | undefined;
+    const rowOf = (name: string): number => {
+      rows ??= new Map(names.map((other, row) => [other, row]));
+      return rows.get(name) ?? -1;
+    };
+    this.#byFirst.set(first, { known: new KnownNames(names, rowOf), columns });
     return columns;
   }
 
-  /** What probably follows, where a header begins with this name. */
-  likely(first: string): NamesFrom | undefined {
-    const entry = this.#index?.entryOf(first) ?? -1;
-    return entry === -1 ? this.#byFirst.get(first) : { names: this.#index!.names, from: entry };
+  /** The names that a header probably has which begins with this one. */
+  likely(first: string): KnownNames | undefined {
+    const known = this.#index?.has(first) ? this.#index : this.#byFirst.get(first)?.known;
+    known?.begin();
+    return known;
   }
 }
 
