@@ -30,7 +30,7 @@ export default async function gridBench(context) {
   const paths = checkpoints.flatMap((c) => c.paths);
   const run = join(context.dir, setName('BF16', bytes));
   const one = bytesOf(checkpoints[0]);
-  const folder = placeFor(30 * one) ?? join(context.dir, 'grid-outputs');
+  const folder = placeFor(MEMBERS * one) ?? join(context.dir, 'grid-outputs');
   mkdirSync(folder, { recursive: true });
   const output = () => context.output(folder);
   try {
@@ -43,11 +43,14 @@ export default async function gridBench(context) {
   }
 }
 
-/** A folder on a tmpfs that has room, null where there is none. @param {number} bytes */
+/**
+ * A folder on a tmpfs that has room, with memory for it and for inputs that are as large; null where there is none.
+ * @param {number} bytes
+ */
 function placeFor(bytes) {
   if (!existsSync(TMPFS)) return null;
   const { bavail, bsize } = statfsSync(TMPFS);
-  return bavail * bsize > bytes ? mkdtempSync(join(TMPFS, 'ckpt-merge-bench-')) : null;
+  return Math.min(bavail * bsize, process.availableMemory() / 2) > bytes ? mkdtempSync(join(TMPFS, 'ckpt-merge-bench-')) : null;
 }
 
 /** @typedef {{ run: string, paths: string[], one: number, output: () => string }} Setting */
