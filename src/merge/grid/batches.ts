@@ -20,14 +20,15 @@ export function batchesOf(outputs: readonly OutputRead[], most: number, bytes: r
   const reads = new Float64Array(order.length + 1).fill(Number.POSITIVE_INFINITY);
   const batches = new Float64Array(order.length + 1);
   const begins = new Int32Array(order.length + 1);
+  // By input the last end for which it was counted.
+  const counted = new Int32Array(bytes.length);
   reads[0] = 0;
   for (let end = 1; end <= order.length; end++) {
-    const taken = new Set<number>();
     let sum = 0;
     for (let begin = end - 1; begin >= Math.max(0, end - most); begin--) {
       for (const member of outputs[order[begin]!]!.members) {
-        if (taken.has(member)) continue;
-        taken.add(member);
+        if (counted[member] === end) continue;
+        counted[member] = end;
         sum += bytes[member]!;
       }
       const total = reads[begin]! + sum;

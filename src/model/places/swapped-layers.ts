@@ -170,8 +170,8 @@ async function wantedOf(checkpoint: Checkpoint, probes: readonly Probe[], pieces
 }
 
 /**
- * Samples of one checkpoint after the other. Those to come are being read: a run has one for each layer of each of
- * its checkpoints.
+ * Samples of one checkpoint after the other, good until those of the one after the next are asked for. Those to come
+ * are being read: a run has one for each layer of each of its checkpoints.
  */
 async function* samplesOf(wanted: readonly WantedSamples[], signal: AbortSignal | undefined): AsyncGenerator<Samples, void> {
   const files = wanted.flatMap(({ files }, m) => [...files].map(([path, parts]) => ({ m, path, parts })));
@@ -179,7 +179,9 @@ async function* samplesOf(wanted: readonly WantedSamples[], signal: AbortSignal 
     files.map(({ path, parts }) => ({ path, pieces: parts.map(({ at, length }) => [at, length] as const) })),
     signal,
   );
-  const ofLengths = (m: number) => wanted[m]?.lengths.map((length) => new Float64Array(length)) ?? [];
+  // The samples of a checkpoint and those before it are in use.
+  const room = [0, 1].map(() => new Float64Array(SAMPLE * (wanted[0]?.lengths.length ?? 0)));
+  const ofLengths = (m: number) => wanted[m]?.lengths.map((length, i) => room[m % 2]!.subarray(i * SAMPLE, i * SAMPLE + length)) ?? [];
   let [m, next] = [0, 0];
   let samples = ofLengths(m);
   for await (const { file, pieces, last } of found) {
