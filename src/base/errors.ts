@@ -186,7 +186,7 @@ export const WARNING_CODES = {
   W_UNEVEN_SPACING: 'The members are unevenly spaced and the schedule counts them instead of measuring.',
   W_SPACING_ASSUMED: 'No member positions are known, so the schedule takes the members as evenly spaced.',
   W_LR_PHASE:
-    'The learning rate rises or falls over the members, so a mean may be worse than the newest alone, and a decay that a schedule stands for is another one.',
+    'The learning rate rises or falls over the members, or has fallen before them, so a mean may be worse than the newest alone, and a decay that a schedule stands for is another one.',
   W_TOKENS: 'Some token counts are unknown, or another source says something else.',
   W_LEFT_OUT_MEMBERS: 'Checkpoints that would be members are left out because they cannot be used, or there are fewer than asked for.',
   W_ONE_MEMBER: 'One checkpoint takes part, so that a merge of it is a copy.',

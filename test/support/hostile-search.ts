@@ -103,6 +103,26 @@ const SPACE_FILES: readonly (readonly [place: string, text: string, says: string
   ['bounds reversed', 'space: schedule\nparameters: { window: { from: 4, to: 2 } }\n', 'goes from 4 to 2'],
   ['window larger than the pool', 'space: schedule\nparameters: { window: { from: 2, to: 10 } }\n', 'there are 4 checkpoints'],
   ['nothing to search', 'space: schedule\nparameters: { window: 3 }\n', '`fixed`'],
+  [
+    'origin without a share',
+    'space: schedule\nparameters: { method: [sma, ema] }\nfixed: { origin: 5B }\n',
+    'no effect without `half-life-fraction`',
+  ],
+  [
+    'origin that is searched',
+    'space: schedule\nparameters: { method: [sma, ema], origin: [0, 50] }\nfixed: { half-life-fraction: 0.1 }\n',
+    'is given and not searched',
+  ],
+  [
+    'origin in checkpoints',
+    'space: schedule\nparameters: { method: [sma, ema] }\nfixed:\n  half-life-fraction: 0.1\n  origin: 3ckpt\n',
+    'a step or a token count',
+  ],
+  [
+    'half-life-fraction over 1',
+    'space: schedule\nfixed: { method: ema }\nparameters:\n  half-life-fraction:\n    { from: 0.1, to: 2 }\n',
+    'at most 1',
+  ],
   ['extrapolate without gamma', 'space: schedule\nparameters: { method: [sma, extrapolate] }\n', 'needs gamma'],
   ['a parameter of another method', 'space: schedule\nparameters: { alpha: { from: 0.1, to: 0.5 } }\n', 'the method is sma'],
   ['a parameter of another space', 'space: weights\nparameters: { window: { from: 2, to: 3 } }\n', 'it belongs to schedule'],

@@ -31,6 +31,8 @@ const CLIMB = 0.2;
  * the time.
  */
 const FALL = { afterPlateau: 0.1, always: 0.5 };
+/** Rates of this share of the highest before are those after a decay: most decays end at a tenth of it, or at none. */
+const DECAYED = 0.25;
 
 /** A member as far as its place in the training is known. */
 export type PlacedMember = Pick<RunCheckpoint, 'path' | 'stage' | 'ingredient' | 'epoch' | 'step' | 'tokens'>;
@@ -159,12 +161,19 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
     return [{ code: 'W_LR_PHASE', message }];
   }
   const { kind, lowest, highest, text } = learningRatePhase(log, oldest, newest);
+  const before = Math.max(0, ...rates.filter(({ step }) => step < oldest).map(({ learningRate }) => learningRate));
+  if (kind === 'constant' && highest! <= DECAYED * before) {
+    const message =
+      `the members are from after a decay (${text}; ${short(before)} before): they have settled, and little is to be gained by a mean of them; ` +
+      `score it against the newest alone, or take members from before the decay (${optionName('to')})`;
+    return [{ code: 'W_LR_PHASE', message }];
+  }
   if (kind !== 'decaying') return [];
   const top = Math.max(...rates.map(({ learningRate }) => learningRate));
   const plateau = rates.filter(({ learningRate }) => learningRate >= PLATEAU.from * top).length >= PLATEAU.share * rates.length;
   if (1 - lowest! / highest! < (plateau ? FALL.afterPlateau : FALL.always)) return [];
   const message =
-    `the members lie in a decay (${text}): the newest of them has settled further than the others, and is often better than a mean with them; ` +
+    `the members lie in a decay (${text}): the newest of them has settled further than the others, and is often better than a mean with them, so little is to be gained; ` +
     `score both, or take fewer members, or ones from before the decay (${optionName('to')})`;
   return [{ code: 'W_LR_PHASE', message }];
 }

@@ -81,6 +81,10 @@ function valueProblems({ name, entry, path }: Placed): Problem[] {
     return wanted === null ? [] : [{ path: at, message: `\`${pathText(at)}\` must be ${wanted}, not ${JSON.stringify(value)}` }];
   };
   if (typeof entry !== 'object') return wrong(path, entry);
+  if (parameterOf(name).kind === 'point') {
+    const where = path[0] === 'roles' ? 'give it as a single value' : `put it under \`fixed\`, as \`${name}: 5B\``;
+    return [{ path, message: `\`${pathText(path)}\` is given and not searched: ${where}` }];
+  }
   if (!('from' in entry)) {
     const twice = entry.findIndex((value, i) => entry.indexOf(value) < i);
     return [
@@ -136,6 +140,12 @@ function methodProblems(own: PlacedEntries, entries: PlacedEntries): Problem[] {
       path: method.path,
       message: `\`${pathText(method.path)}\`: extrapolate needs gamma, searched or fixed: ${parameterOf('gamma').help}`,
     });
+  }
+  const { origin } = own;
+  const share = 'half-life-fraction';
+  if (origin !== undefined && entries[share] === undefined) {
+    const message = `\`${pathText(origin.path)}\` has no effect without \`${share}\`, the share of the training since then`;
+    problems.push({ path: origin.path, message });
   }
   const [first, ...others] = SHARES.flatMap((name) => own[name] ?? []);
   for (const { path } of others) {

@@ -1,3 +1,4 @@
+import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { METHODS } from '../../recipe/schedule/methods.ts';
 import { inRange, PARAMETERS, type Parameter, rangeText } from '../../recipe/schedule/parameters.ts';
 import type { ScheduleName } from '../../recipe/schedule/types.ts';
@@ -8,7 +9,8 @@ const SEARCHED: readonly ScheduleName[] = METHODS.map(({ name }) => name).filter
 
 /** A parameter of a schedule space, searched or fixed. */
 export interface ScheduleParameter extends Pick<Parameter, 'range' | 'choices' | 'default' | 'help'> {
-  readonly kind: 'number' | 'integer' | 'choice';
+  /** `point`: a place in the training, in tokens or steps; it is given, and not searched. */
+  readonly kind: 'number' | 'integer' | 'choice' | 'point';
   /** Schedules for which it has a meaning. */
   readonly methods: readonly ScheduleName[];
 }
@@ -42,6 +44,7 @@ export const SCHEDULE_PARAMETERS = {
     methods: ['ema'],
   },
   'half-life-fraction': { ...PARAMETERS.halfLifeFraction, methods: ['ema'] },
+  origin: { ...PARAMETERS.origin, methods: ['ema'] },
   decay: { ...PARAMETERS.decay, choices: PARAMETERS.decay.choices.filter((shape) => shape !== 'minus-sqrt'), methods: ['wsm'] },
   'decay-floor': { ...PARAMETERS.decayFloor, methods: ['wsm'] },
   gamma: { ...PARAMETERS.gamma, methods: ['extrapolate'] },
@@ -98,10 +101,20 @@ export function parameterOf(name: ScheduleParameterName): ScheduleParameter {
 /** What a value of a parameter must be, in words; null where this one is. */
 export function wantedValue(name: ScheduleParameterName, value: unknown): string | null {
   const { kind, range = {}, choices = [] } = parameterOf(name);
+  if (kind === 'point') return isPoint(value) ? null : 'a step or a token count, as 2000 or 5B';
   if (kind === 'choice') return choices.includes(value as string) ? null : `one of ${choices.join(', ')}`;
   const right = kind === 'integer' ? Number.isSafeInteger(value) : Number.isFinite(value);
   if (right && inRange(value as number, range)) return null;
   return `${kind === 'integer' ? 'a whole number' : 'a number'} ${rangeText(range)}`.trimEnd();
+}
+
+function isPoint(value: unknown): boolean {
+  if (typeof value !== 'string' && typeof value !== 'number') return false;
+  try {
+    return parseQuantity(value, 'origin').unit !== 'checkpoints';
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -114,5 +127,7 @@ export function inherit<T>(
 ): Readonly<Partial<Record<ScheduleParameterName, T>>> {
   const left = { ...shared };
   if (SHARES.some((name) => own[name] !== undefined)) for (const name of SHARES) delete left[name];
+  // Where the training began is of a share of it alone.
+  if (own['half-life-fraction'] === undefined && left['half-life-fraction'] === undefined) delete left.origin;
   return { ...left, ...own };
 }

@@ -47,11 +47,12 @@ function ownParameters(method: ScheduleName, settings: Settings): WeightRequest 
   const own = Object.fromEntries(
     SCHEDULE_PARAMETER_NAMES.flatMap((name) => (parameterOf(name).methods.includes(method) ? [[name, settings[name]]] : [])),
   ) as Settings;
-  const { alpha, 'half-life': halfLife, 'half-life-fraction': halfLifeFraction, decay, 'decay-floor': floor, gamma } = own;
+  const { alpha, 'half-life': halfLife, 'half-life-fraction': halfLifeFraction, origin, decay, 'decay-floor': floor, gamma } = own;
   return {
     // The same share for every member: a half-life as schedules take it is of whole checkpoints.
     ...(halfLife === undefined ? {} : { alpha: shareLost(1 / Number(halfLife)) }),
     ...(halfLifeFraction === undefined ? {} : { halfLifeFraction: Number(halfLifeFraction) }),
+    ...(halfLifeFraction === undefined || origin === undefined ? {} : { origin }),
     ...(alpha === undefined ? {} : { alpha: Number(alpha) }),
     ...(decay === undefined ? {} : { decay: decay as DecayName }),
     ...(floor === undefined ? {} : { decayFloor: Number(floor) }),

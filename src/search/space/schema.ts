@@ -8,6 +8,7 @@ import { MOST_WEIGHTED } from './weights.ts';
 /** One value of a parameter. */
 function single(name: ScheduleParameterName): z.ZodType {
   const { kind, range = {}, choices = [] } = parameterOf(name);
+  if (kind === 'point') return z.union([z.number(), z.string()], said('must be a step or a token count, as 2000 or 5B'));
   if (kind === 'choice') return z.enum(choices as [string, ...string[]], said(`must be one of ${choices.join(', ')}`));
   const number = kind === 'integer' ? z.int(said('must be a whole number')) : z.number(said('must be a finite number'));
   return numberWithin(number, range);
@@ -17,7 +18,7 @@ function single(name: ScheduleParameterName): z.ZodType {
 function searched(name: ScheduleParameterName): z.ZodType {
   const value = single(name);
   const list = z.array(value, said('must be a list of values')).min(1, said('is an empty list'));
-  if (parameterOf(name).kind === 'choice') return list;
+  if (parameterOf(name).kind === 'choice' || parameterOf(name).kind === 'point') return list;
   const range = z.strictObject({
     from: value.describe('Least value, included.'),
     to: value.describe('Greatest value, included.'),

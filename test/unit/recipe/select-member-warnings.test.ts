@@ -63,6 +63,9 @@ describe('the learning rate', () => {
   // From a rate that stood still down to a twentieth and up again, in 50 steps.
   const again = logOfRates(Array.from({ length: 100 }, (_, i) => (i < 50 || i > 54 ? 1e-3 : 1e-3 * (0.05 + 0.19 * (i - 50)))));
 
+  // 800 steps at the peak, and the rest at a tenth of it.
+  const settled = logOfRates(Array.from({ length: 100 }, (_, i) => (i < 80 ? 1e-3 : 1e-4)));
+
   test.each<[string, readonly LogEntry[], number[], string[]]>([
     ['at its peak', wsd, [500, 600, 700], []],
     ['from the warm-up on', wsd, [50, 60, 70], ['W_LR_PHASE']],
@@ -83,12 +86,26 @@ describe('the learning rate', () => {
       [],
     ],
     ['unknown', logOfRates([null, null]), [900, 950], []],
+    ['after a decay', settled, [900, 950, 990], ['W_LR_PHASE']],
+    ['at half of the rate before', logOfRates(Array.from({ length: 100 }, (_, i) => (i < 80 ? 1e-3 : 5e-4))), [900, 950, 990], []],
     ['warmed up again among them', again, [400, 500, 600], ['W_LR_PHASE']],
     ['warmed up again before them', again, [560, 580, 600], []],
     ['warmed up again after them', again, [400, 450, 500], []],
     ['with rates that vary a little', logOfRates(Array.from({ length: 100 }, (_, i) => 1e-3 * (1 + 0.05 * (i % 2)))), [800, 900, 990], []],
   ])('%s', (_, log, steps, expected) => {
     expect(codesOf(steps, log).filter((code) => code !== 'W_WINDOW_WIDE')).toEqual(expected);
+  });
+
+  test.each([
+    ['in a decay', wsd, [860, 880, 900], /lie in a decay .* so little is to be gained; score both/],
+    [
+      'after one',
+      settled,
+      [900, 950, 990],
+      /are from after a decay \(learning rate constant at 0.0001 .*; 0.001 before\): .* little is to be gained/,
+    ],
+  ] as const)('%s it is said that little is to be gained', (_, log, steps, message) => {
+    expect(saidOf([...steps], log).find((text) => text.startsWith('W_LR_PHASE'))).toMatch(message);
   });
 
   test('of a second warm-up it is said where it is', () => {

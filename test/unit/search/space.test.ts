@@ -242,6 +242,12 @@ describe('weights of a schedule over a pool', () => {
     [{ window: 6, method: 'ema' }, [4, 5, 6, 7, 8, 9], { method: 'ema' }],
     [{ window: 5, method: 'ema', 'half-life': 3 }, [5, 6, 7, 8, 9], { method: 'ema', halfLife: '3ckpt' }],
     [{ window: 3, method: 'ema', 'half-life-fraction': 0.1 }, [7, 8, 9], { method: 'ema', halfLifeFraction: 0.1 }],
+    [
+      { window: 3, method: 'ema', 'half-life-fraction': 0.1, origin: '50steps' },
+      [7, 8, 9],
+      { method: 'ema', halfLifeFraction: 0.1, origin: '50steps' },
+    ],
+    [{ window: 3, method: 'sma', 'half-life-fraction': 0.1, origin: 50 }, [7, 8, 9], { method: 'sma' }],
     [{ window: 5, method: 'ema-normalized', alpha: 0.1 }, [5, 6, 7, 8, 9], { method: 'ema-normalized', alpha: 0.1 }],
     [
       { window: 5, spacing: 2, method: 'wsm', decay: '1-sqrt', 'decay-floor': 0.1 },
@@ -281,6 +287,21 @@ describe('weights of a schedule over a pool', () => {
 
 describe('a schedule', () => {
   const ten = pool(10);
+
+  it('takes the origin of a share of the training, and leaves it out where a role has another share', async () => {
+    const space = await scheduleSpace(ten, {
+      parameters: { method: ['ema', 'sma'] },
+      fixed: { 'half-life-fraction': 0.2, origin: '50steps' },
+      roles: { routers: { alpha: 0.3 } },
+    });
+    const place = space.encode({ method: 'ema' })!;
+    const { weights, parts } = await space.candidate(space.decode(place));
+    const by = async (request: WeightRequest) => [...(await resolveWeights(ten, request)).weights];
+    expect(weights).toEqual(await by({ method: 'ema', halfLifeFraction: 0.2, origin: '50steps' }));
+    expect(weights).not.toEqual(await by({ method: 'ema', halfLifeFraction: 0.2 }));
+    expect(parts).toEqual([{ role: 'routers', weights: await by({ method: 'ema', alpha: 0.3 }) }]);
+    expect((await space.candidate(space.decode(space.encode({ method: 'sma' })!))).weights).toEqual(await by({ method: 'sma' }));
+  });
 
   it('has a parameter an axis, roles after the rest', async () => {
     const space = await scheduleSpace(ten, rich);
