@@ -7,7 +7,7 @@ import { printable } from '../../render/format.ts';
 import { refuseForTrainers, resolveScores } from '../../search/grid/options.ts';
 import { gridScoresText } from '../../search/grid/text.ts';
 import { REPORT_PAGE } from '../../search/optimise/files.ts';
-import { thenScript } from '../submit/slurm-script.ts';
+import { slurmFolder, thenScript } from '../submit/slurm-script.ts';
 import type { Context } from '../terminal/context.ts';
 import { requireNoEvaluation } from './evaluator.ts';
 import { reportStudy } from './search.ts';
@@ -102,7 +102,7 @@ export async function printArray(
   refuseForTrainers(options);
   const models = await gridModels(options);
   refuseDocument('--submit', flags);
-  const folder = process.cwd();
+  const folder = slurmFolder();
   const name = `${basename(resolve(options.output))}-scores`;
   terminal.out.write(
     thenScript({

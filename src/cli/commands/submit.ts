@@ -12,7 +12,7 @@ import { checkPlaceholders, fillPlaceholders } from '../../search/evaluate/place
 import { type MountedClaim, OF_SCHEDULER, SCHEDULERS, type Scheduler, withoutDashes } from '../options/submit-options.ts';
 import { manifest, type SuspendedJob, startCommand } from '../submit/indexed-job.ts';
 import { submitJobs, submittedDocument, submittedText } from '../submit/slurm-jobs.ts';
-import { mergeScript, type SlurmJob, submissionScript, type ThenJob } from '../submit/slurm-script.ts';
+import { mergeScript, type SlurmJob, slurmFolder, submissionScript, type ThenJob } from '../submit/slurm-script.ts';
 import { readSubmitted, type SubmittedCommand } from '../submit/submitted.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { Interrupted, interruptible } from '../terminal/interrupt.ts';
@@ -80,12 +80,7 @@ function refuseOthers(scheduler: Scheduler, flags: SubmitFlags): void {
 
 async function submitToSlurm(context: Context, submitted: SubmittedCommand, flags: SubmitFlags): Promise<number> {
   const { terminal } = context;
-  const folder = process.cwd();
-  if (/[\\\n]/.test(folder))
-    throw new MergeError('E_USAGE', 'Slurm cannot write a log into this folder: there is a backslash or a new line in its path', {
-      details: { file: folder },
-      help: 'Submit from another folder.',
-    });
+  const folder = slurmFolder();
   const command = thenCommand(flags.then);
   const outputs =
     flags.check === false ? await namedOutputs(submitted, terminal.invocation) : await plannedOutputs(context, submitted, flags);

@@ -1,5 +1,7 @@
+import { MergeError } from '../../base/errors.ts';
 import { LAUNCH_VARIABLES } from '../../base/process/rank.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
+import { printable } from '../../render/format.ts';
 
 /** A merge as a job of Slurm. */
 export interface SlurmJob {
@@ -48,12 +50,26 @@ export interface ThenJob {
 const PAUSES = [10, 120];
 
 /**
+ * The folder that a job works in and writes its log into, as a line of sbatch can name it.
+ * @throws MergeError E_USAGE
+ */
+export function slurmFolder(): string {
+  const folder = process.cwd();
+  if (!folder.includes('\\') && inLine(folder) === folder) return folder;
+  throw new MergeError(
+    'E_USAGE',
+    'Slurm cannot write a log into this folder: there is a backslash, a new line or a control character in its path',
+    { details: { file: folder }, help: 'Submit from another folder.' },
+  );
+}
+
+/**
  * Options of sbatch that hold whatever the user's environment (SBATCH_TIMELIMIT and the like) says, which
  * counts for more than a script and less than the command line.
  */
 export function jobOptions({ name, nodes, time, partition, account, folder, log }: SlurmJob): readonly string[] {
   return [
-    `--job-name=${name}`,
+    `--job-name=${inLine(name)}`,
     `--nodes=${nodes}`,
     '--ntasks-per-node=1',
     ...(time === undefined ? [] : [`--time=${time}`]),
@@ -70,7 +86,7 @@ export function jobOptions({ name, nodes, time, partition, account, folder, log 
 /** Before those of the user's, of which the last counts. */
 function thenOptions({ name, partition, account, folder, log, outputs }: ThenJob): readonly string[] {
   return [
-    `--job-name=${name}`,
+    `--job-name=${inLine(name)}`,
     ...(outputs.length > 1 ? [`--array=0-${outputs.length - 1}`] : []),
     ...placed({ partition, account }),
     `--chdir=${folder}`,
@@ -93,7 +109,7 @@ export function mergeScript(job: SlurmJob): string {
   ];
   return `#!/usr/bin/env bash
 ${header([...jobOptions(job), ...whole])}${lines(more)}
-# Made by: ${madeBy.replaceAll('\n', ' ')}
+# Made by: ${inLine(madeBy)}
 # A process on each node: they find out from Slurm who they are, and share the work among themselves. Whatever
 # ends this job, the same command goes on where it stopped, on any number of nodes.
 
@@ -171,6 +187,11 @@ function header(options: readonly string[]): string {
 
 function lines(more: readonly string[]): string {
   return more.map((line) => `#SBATCH ${line}\n`).join('');
+}
+
+/** Without what would end a line, or repaint a terminal: what comes after it in a script would be run. */
+function inLine(text: string): string {
+  return Array.from(text, (character) => (printable(character) === character ? character : '_')).join('');
 }
 
 /** A word as sbatch reads it in a script: quotes, and a backslash before what they and it are. */

@@ -154,7 +154,8 @@ export class Keeping {
     const head = [
       `${LINES_START} (merge watch). It deletes the saves that no window of later needs,`,
       '# as of the last look at the run; read it before you run it.',
-      'cd -- "$(dirname -- "$0")" || exit 1',
+      // Not by `dirname` in $( ), which loses newlines at a name's end; nor by a CDPATH of the user's.
+      `case $0 in */*) CDPATH= cd -- "\${0%/*}/" || exit 1 ;; esac`,
     ];
     // Nothing that is deleted before its plan can be read.
     await this.#replace(PLAN_FILE, plan);

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { shellQuote } from '../../../src/base/process/shell-quote.ts';
 import {
   formatBytes,
   formatClock,
@@ -74,20 +73,6 @@ describe('tables', () => {
     ];
     expect(formatTable(rows, ['left', 'right', 'left'])).toEqual(['a     1  x', 'bbb  22']);
   });
-});
-
-describe('shell words', () => {
-  it.each([
-    ['run/checkpoint-1000', 'run/checkpoint-1000'],
-    ['a:-0.5', 'a:-0.5'],
-    ['my run', "'my run'"],
-    ["it's", "'it'\\''s'"],
-    ['$HOME', "'$HOME'"],
-    ['', "''"],
-    ["it's \u001b[31mred\\", "$'it\\'s \\033[31mred\\\\'"],
-    ['\u202eabc', "$'\\342\\200\\256abc'"],
-    ['two\nlines', "'two\nlines'"],
-  ])('%s is written %s', (word, quoted) => expect(shellQuote(word)).toBe(quoted));
 });
 
 it.each([
