@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -12,7 +12,9 @@ import { discoverRun } from '../../src/checkpoints/run/discover.ts';
 import { average } from '../../src/merge/average.ts';
 import { grid } from '../../src/merge/grid/grid.ts';
 import { keep } from '../../src/merge/keep/keep.ts';
+import { planRecipe } from '../../src/merge/run.ts';
 import { watch } from '../../src/merge/watch/watch.ts';
+import { scoreGrid } from '../../src/search/grid/score.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { differences, oracleOf, readOracle, unpackGolden } from '../support/containers.ts';
 import { treeOf } from '../support/hostile-case.ts';
@@ -215,6 +217,58 @@ describe('copies without the state of the trainer', () => {
     rmSync(join(run, 'checkpoint-200'), { recursive: true });
     writeRun(run, [{ ...entry(200), seed: 99 }]);
     expect((await mergeError(() => grid(options))).code).toBe('E_OUTPUT_EXISTS');
+  });
+
+  it('are the saves that they are of to the scores of a grid: it goes on, and scores nothing again', async () => {
+    const asked400 = {
+      run,
+      windows: ['300steps'],
+      method: ['sma', 'wma'],
+      output: at('grid'),
+      dir: at('scores'),
+      goal: 'maximize',
+    } as const;
+    const scored: string[] = [];
+    const score = async (model: string) => {
+      const sum = readOracle(join(model, 'model.safetensors'))
+        .get(MODEL[0].name)!
+        .bytes.reduce((a, b) => a + b, 0);
+      scored.push(model);
+      return { score: sum };
+    };
+    const first = await scoreGrid({ ...asked400, endpoints: ['400', 'newest'], eval: score });
+    expect(scored).toHaveLength(6);
+    expect(replace(await strip(asked()))).toBe(4);
+    scored.length = 0;
+    const again = await scoreGrid({ ...asked400, endpoints: ['400', 'newest'], eval: score, resume: true });
+    expect(scored).toEqual([]);
+    expect(again.outputs).toEqual(first.outputs);
+    // What is new is merged from copies and saves, and a copy is scored as it lies.
+    writeRun(run, [entry(600)]);
+    const grown = await scoreGrid({ ...asked400, endpoints: 'all', eval: score, resume: true });
+    expect(grown.outputs.filter(({ score: known }) => known !== null)).toHaveLength(10);
+    // Five endpoints alone, five plain means, five outputs beside them; six were scored before.
+    expect(scored).toHaveLength(15 - 6);
+    // Another save under the name of one is still another.
+    rmSync(join(run, 'checkpoint-400'), { recursive: true });
+    writeRun(run, [{ ...entry(400), seed: 99 }]);
+    const error = await mergeError(() => scoreGrid({ ...asked400, endpoints: 'all', eval: score, resume: true }));
+    expect(error).toMatchObject({ code: 'E_SEARCH_STATE', message: expect.stringContaining('the content of checkpoint-400') });
+  });
+
+  it('tell nothing of when their saves were made: no branch is suspected', async () => {
+    const hour = 3600;
+    for (const step of [100, 200, 300, 400, 500]) {
+      const path = join(run, `checkpoint-${step}`);
+      for (const name of readdirSync(path)) utimesSync(join(path, name), 1e9 + step * hour, 1e9 + step * hour);
+    }
+    expect(replace(await strip(asked({ pin: [100, 200] })))).toBe(2);
+    expect((await discoverRun(run)).abandoned).toEqual([]);
+    const plan = await planRecipe({ inputs: [run], outputs: [{ path: at('mean'), select: { last: 4 } }] });
+    expect(plan.warnings.map(({ code }) => code)).not.toContain('W_ABANDONED_BRANCH');
+    const named = [300, 400, 500].map((step) => join(run, `checkpoint-${step}`));
+    const listed = await planRecipe({ inputs: named, outputs: [{ path: at('mean') }] });
+    expect(listed.warnings.map(({ code }) => code)).not.toContain('W_ABANDONED_BRANCH');
   });
 
   it('are nothing new to a watch', async () => {

@@ -62,6 +62,14 @@ describe('a watch that says which saves to keep', () => {
     expect(there()).toEqual(kept);
   });
 
+  it('writes no line while all saves are within the number', async () => {
+    save(1, 12);
+    const { summary } = await once({ keepSaves: 15, keepWindows: ['500steps'], select: { last: 2 } });
+    expect(lines()).toEqual([]);
+    expect([summary.saves!.keep.length, summary.saves!.delete]).toEqual([12, []]);
+    expect(plan().notes.join()).toContain('7 of them are not needed for these windows');
+  });
+
   it('says it again for each save: windows are there at every one of them, whoever deletes by its lines', async () => {
     save(1, 20);
     const options = { keepWindows: ['500steps', '2000steps'], keepAtLeast: 5, keepSaves: 10, select: { last: 2 } };

@@ -43,7 +43,7 @@ export async function planStrip(
 }
 
 /**
- * Makes copies of the model alone, of the saves of a run that are kept for windows and for nothing else: most of the
+ * Makes copies of the model alone, of the saves of a run that are kept to be merged and for nothing else: most of the
  * bytes of a save are the optimizer's. Each copy has the bytes of its save's tensors as safetensors, under the names
  * that they have there, and is compared with it when it is made; one that is there is not made again. Not copied are
  * the newest save, the newest to resume from, what a tracker or a link names, and pinned ones. Nothing is deleted or
@@ -183,7 +183,7 @@ async function placeNotes({ run, output }: StripOptions): Promise<string[]> {
   return [`${output} is on another file system than the run: to move a copy is to write it again`];
 }
 
-/** Why a save that is kept stays as it is; null where windows alone need it. */
+/** Why a save that is kept stays as it is; null where it is kept to be merged alone. */
 async function whyLeft({ path, held, step }: KeptSave, save: RunCheckpoint): Promise<string | null> {
   if (held.length > 0) return held.join(', ');
   const entries = await storeOf(dirname(path)).list(dirname(path));

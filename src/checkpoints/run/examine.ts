@@ -4,6 +4,7 @@ import { NOT_UTF8 } from '../../base/not-here.ts';
 import type { OpenCache } from '../containers/open-cache.ts';
 import { NEWEST_AGAIN, PUT_ASIDE, positionFromName, stepMentioned, UNFINISHED_SAVE } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
+import { METADATA_KEY } from '../our-files.ts';
 import { type RecordedMerge, recordedMerge } from '../own-record.ts';
 import { readTrainingState } from '../states.ts';
 import type { Checkpoint } from '../types.ts';
@@ -89,7 +90,9 @@ export async function examineCandidate(
   // What a conversion leaves behind, its record has: the state files of its step counted the tokens.
   const tokens = checkpoint.tokens ?? record?.tokens ?? null;
   const placed = { ...checkpoint, tokens, ...(byEpoch && { epoch, step: epoch }) };
-  return { checkpoint: describe(placed, name, named, form), warnings: checkpoint.warnings, byEpoch, converted, form };
+  const described = describe(placed, name, named, form);
+  const found = record === null ? described : { ...described, savedAt: null };
+  return { checkpoint: found, warnings: checkpoint.warnings, byEpoch, converted, form };
 }
 
 /** The step that a conversion is of. Null for merges, and for what was converted from one. */
@@ -110,8 +113,9 @@ export function describe(
   return { path, name, ...place, tokensFrom, bytes, dtypes, savedAt: savedAt(checkpoint) };
 }
 
-/** When the last of its tensor files was written. */
-export function savedAt({ files }: Pick<Checkpoint, 'files'>): number | null {
+/** When the last of its tensor files was written; null where this tool wrote them, long after the trainer did. */
+export function savedAt({ files, shards }: Pick<Checkpoint, 'files' | 'shards'>): number | null {
+  if (shards[0]?.metadata?.has(METADATA_KEY)) return null;
   const times = files.map(({ stat }) => stat.modified);
   return times.includes(null) ? null : Math.max(...(times as number[]));
 }

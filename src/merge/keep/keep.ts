@@ -52,7 +52,7 @@ export interface KeptSave {
   readonly step: number | null;
   readonly tokens: number | null;
   readonly bytes: number;
-  /** Windows that it is a member of, and what holds it besides; empty for what may go. */
+  /** Windows that it is a member of, and what holds it besides; `room in the budget` where nothing else does. */
   readonly why: readonly string[];
   /** Of these what holds it besides windows: then it stays as it is. */
   readonly held: readonly string[];
@@ -76,13 +76,15 @@ export interface KeepReport {
     /** Members that it holds now, of those that are kept. */
     readonly now: number;
   }[];
-  /** The most saves that are kept at once, now and later. */
+  /** The most saves that windows need at once, now and later, with those that are held fast. */
   readonly most: number;
   readonly keep: readonly KeptSave[];
   readonly delete: readonly KeptSave[];
   readonly notes: readonly string[];
 }
 
+/** Why a save stays that no window needs. */
+const ROOM = 'room in the budget';
 /** Members of a window where nothing is said: with fewer, WSM lost most of its gain. */
 const LEAST = 4;
 /** What a trainer goes on from. */
@@ -90,7 +92,7 @@ const STATE = /optim|\.distcp$|zero_pp|^common\.pt$|random_states|rng_state|^dis
 
 /**
  * Which saves of a run to keep so that each window holds at least so many members at every save from now on, and
- * which may go. Never the newest, the newest that training can go on from, one that a tracker or a link in the run
+ * which may go: none while all of them are within the budget. Never the newest, the newest that training can go on from, one that a tracker or a link in the run
  * leads to, a pinned one, or what is of another stage or incomplete. Nothing is deleted.
  *
  * @throws MergeError E_OPTION for values that cannot be, windows of different kinds, and a budget below what the
@@ -142,14 +144,16 @@ export async function keepIn(find: () => Run | Promise<Run>, options: KeepReques
   const future = { spacing: asked.spacing, interval, fast: held };
   const windows = fitting(options, asked, positions, unit, { ...future, names });
   const members = retainedBy(positions, windows, asked.spacing);
-  const kept = retained(positions, windows, asked.spacing, held);
+  const needed = retained(positions, windows, asked.spacing, held);
+  const spare = withinBudget(positions.length, needed, options.budget);
+  const kept = new Set([...needed, ...spare]);
   const newest = saves.length - 1;
   const texts = asked.windows.map(({ text }) => text);
   const list = saves.map((save, i): KeptSave => {
     const { step, tokens, bytes } = save;
     const why = texts.filter((_, w) => members[w]!.includes(i));
     const held = [...(i === newest ? ['the newest'] : []), ...(fast.get(i) ?? [])];
-    return { path: wholeOf(run, save), step, tokens, bytes, why: [...why, ...held], held };
+    return { path: wholeOf(run, save), step, tokens, bytes, why: [...why, ...held, ...(spare.has(i) ? [ROOM] : [])], held };
   });
   const others = run.checkpoints.length - saves.length;
   return {
@@ -168,6 +172,11 @@ export async function keepIn(find: () => Run | Promise<Run>, options: KeepReques
     keep: list.filter((_, i) => kept.has(i)),
     delete: list.filter((_, i) => !kept.has(i)),
     notes: [
+      ...(spare.size === 0
+        ? []
+        : [
+            `${spare.size} of them ${spare.size === 1 ? 'is' : 'are'} not needed for these windows; the budget has room for ${spare.size === 1 ? 'it' : 'them'}`,
+          ]),
       ...(options.saveEvery === undefined
         ? [
             `saves are taken to come every ${aboutQuantity({ value: interval, unit })}, the smallest distance here; ${optionName(names.saveEvery)} says it otherwise`,
@@ -177,6 +186,12 @@ export async function keepIn(find: () => Run | Promise<Run>, options: KeepReques
       ...(run.broken.length === 0 ? [] : [`${run.broken.length} that are incomplete or damaged are not looked at, and stay`]),
     ],
   };
+}
+
+/** The newest saves that nothing needs, as many as there is room for: what is deleted is not there for another window. */
+function withinBudget(count: number, needed: ReadonlySet<number>, budget: number): ReadonlySet<number> {
+  const others = Array.from({ length: count }, (_, i) => i).filter((i) => !needed.has(i));
+  return new Set(others.slice(Math.max(0, others.length - Math.max(0, budget - needed.size))));
 }
 
 /** The folder or file that a checkpoint is called after, which the model may lie deeper in; its own where there is none. */

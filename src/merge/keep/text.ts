@@ -15,7 +15,7 @@ export function keepText(report: KeepReport, colors: Colors): string {
   const rows = windows.map(({ window, members, now, apart }) => [printable(window), formatCount(members), formatCount(now), apart]);
   const freed = going.reduce((sum, { bytes }) => sum + bytes, 0);
   return `${[
-    `keep ${colors.bold(plural(keep.length, 'save'))} of ${keep.length + going.length}; at most ${most} at once later, of ${budget}`,
+    `keep ${colors.bold(plural(keep.length, 'save'))} of ${keep.length + going.length}; of a budget of ${budget}; the windows need at most ${most} at once, now and later`,
     '',
     ...formatTable([...heads, ...rows], ['left', 'right', 'right', 'left']).map((line) => `  ${line}`),
     '',

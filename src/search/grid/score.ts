@@ -14,7 +14,7 @@ import { CHECKS, LAUNCH, MACHINE, TRUST } from '../../recipe/options.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
 import { validateTrials } from '../optimise/validation.ts';
 import type { Candidate } from '../space/types.ts';
-import type { StudyMember, StudyMembers } from '../study/members.ts';
+import { type StudyMember, type StudyMembers, takenForSaves } from '../study/members.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
 import { checkEvaluation, mergingOf, openSession, refuseInsideInputs, type Session, type StudyRequest } from '../study/session.ts';
 import { keyOf } from '../study/study.ts';
@@ -156,7 +156,7 @@ async function knownArms(
   { before, request }: { readonly before: readonly StudiedMember[]; readonly request: StudyRequest },
   signal: AbortSignal,
 ): Promise<KnownArms> {
-  const all = await membersHere(asked, signal);
+  const all = await takenForSaves(await membersHere(asked, signal), before);
   const here = new Map(all.map(({ step }, m) => [step!, m]));
   const gone = await goneMembers(asked, here, before, run);
   const every = new Map([...here, ...gone.map(({ step }, i): [number, number] => [step!, all.length + i])]);

@@ -59,7 +59,7 @@ export class Lender {
    * A checkpoint of the run as it is, less its training state: what a merge would have.
    * @throws MergeError E_NOT_READABLE and the like for a file that belongs to it; of the side of outputs
    */
-  async member({ path, checkpoint, fingerprint: known }: StudyMember, trial: number): Promise<LentModel> {
+  async member({ path, checkpoint, fingerprint, copy: known = fingerprint }: StudyMember, trial: number): Promise<LentModel> {
     const beside = this.#beside.get(path) ?? sideFiles(checkpoint, this.#options);
     this.#beside.set(path, beside);
     const { copied, faults } = await beside;

@@ -7,6 +7,7 @@ import type { TokenSource } from '../../checkpoints/run/types.ts';
 import type { Checkpoint, Moment } from '../../checkpoints/types.ts';
 import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
 import type { FoundMembers } from '../../merge/plan/types.ts';
+import { copiedFrom } from '../../merge/record/copied-from.ts';
 import type { MemberReport, Selection } from '../../recipe/select/types.ts';
 import type { Params } from '../space/types.ts';
 
@@ -19,7 +20,25 @@ export const FINGERPRINTS_AT_ONCE = 8;
 /** A checkpoint that recipes of a study are made of. */
 export interface StudyMember extends Moment {
   readonly fingerprint: string;
+  /** Of what lies there, where that is a copy of the model of a save, which `fingerprint` is of. */
+  readonly copy?: string;
   readonly checkpoint: Checkpoint;
+}
+
+/**
+ * Members as an earlier run of a study knew them: a copy of the model of a save that it had, by its record, is taken
+ * for that save.
+ */
+export function takenForSaves(
+  members: readonly StudyMember[],
+  before: readonly Pick<StudyMember, 'fingerprint'>[],
+): Promise<readonly StudyMember[]> {
+  const known = new Set(before.map(({ fingerprint }) => fingerprint));
+  return mapBounded(members, FINGERPRINTS_AT_ONCE, async (member) => {
+    if (known.size === 0 || known.has(member.fingerprint)) return member;
+    const save = await copiedFrom(member.path);
+    return save === null || !known.has(save) ? member : { ...member, fingerprint: save, copy: member.fingerprint };
+  });
 }
 
 /**

@@ -71,7 +71,7 @@ export class Merger {
   ): Promise<Plan> {
     const plan = await buildPlan({ ...this.#request(requests), force }, signal);
     for (const { left } of plan.outputs) for (const { leadsTo } of left) if (leadsTo !== undefined) this.#hidden.add(leadsTo);
-    const known = new Map(this.#members.map(({ path, fingerprint }) => [path, fingerprint]));
+    const known = new Map(this.#members.map(({ path, fingerprint, copy }) => [path, copy ?? fingerprint]));
     for (const changed of plan.members) {
       if (await isSampled(changed.checkpoint, known.get(changed.path), changed.fingerprint)) continue;
       throw new MergeError('E_INPUT_CHANGED', `${changed.path}: the checkpoint changed since the search began`, {

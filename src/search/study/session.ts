@@ -16,7 +16,7 @@ import type { Candidate } from '../space/types.ts';
 import { differences } from './differences.ts';
 import { StudyFolder, type WorkFolder } from './folder.ts';
 import { grownIdentity, tellsAll } from './grown.ts';
-import { FINGERPRINTS_AT_ONCE, type MembersRequest, type StudyMember, type StudyMembers, studyMembers } from './members.ts';
+import { FINGERPRINTS_AT_ONCE, type MembersRequest, type StudyMember, type StudyMembers, studyMembers, takenForSaves } from './members.ts';
 import { Merger, type MergeSettings, type TakingPart, takingPart } from './merges.ts';
 import { refuseRanks } from './one-process.ts';
 import { foundTrials, Records, resumedTrials } from './records.ts';
@@ -294,7 +294,8 @@ async function storedTrials(folder: StudyFolder, file: string, found: StudyMembe
   const stored = await readTrials(file, { mend: resume === true });
   // Nothing that was paid for is lost where no trial has a score yet.
   if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) return none;
-  const members = await inDefinitionOf(stored.identity, found);
+  const like = await inDefinitionOf(stored.identity, found);
+  const members = { ...like, all: await takenForSaves(like.all, stored.identity.members) };
   const identity = grownIdentity(foundTrials(folder.path, stored), identityOf(request, members, own));
   const differing = differences(stored.identity, identity);
   // Ended because nobody said which scores are better, it found nothing that could be lost: the same command

@@ -57,6 +57,25 @@ describe('keep', () => {
     expect(large.most).toBeLessThanOrEqual(15);
   });
 
+  it('lets go of nothing while all saves are within the budget, and says what the windows do not need', async () => {
+    const all = await plan({ windows: ['500steps', '1000steps'], budget: 20 });
+    expect(all.delete).toEqual([]);
+    expect(steps(all.keep)).toHaveLength(20);
+    // (1000, 2000] holds ten saves; the ten before are needed by no window.
+    expect(all.keep.filter(({ why }) => why.includes('room in the budget')).map(({ step }) => step)).toEqual([
+      100, 200, 300, 400, 500, 600, 700, 800, 900, 1000,
+    ]);
+    expect(all.notes.join()).toContain('10 of them are not needed for these windows; the budget has room for them');
+    expect(all.most).toBe(10);
+    // With less room the newest of these stay.
+    const some = await plan({ windows: ['500steps', '1000steps'], budget: 13 });
+    expect(steps(some.delete)).toEqual([100, 200, 300, 400, 500, 600, 700]);
+    expect(some.notes.join()).toContain('3 of them are not needed');
+    const none = await plan({ windows: ['500steps', '1000steps'], budget: 10 });
+    expect(none.keep).toHaveLength(10);
+    expect(none.notes.join()).not.toContain('needed');
+  });
+
   it('never lets go of what a tracker or a link leads to, a pinned one, or the newest to resume from', async () => {
     writeFileSync(join(run, 'latest'), 'checkpoint-300');
     symlinkSync('checkpoint-600', join(run, 'best'));
