@@ -181,6 +181,23 @@ describe('scores of a grid', () => {
     });
   });
 
+  it('keeps the scores of merges of which only some members are there any more', async () => {
+    const thinning = join(temporary.path, 'thinning');
+    for (const step of [100, 200, 300, 400, 500, 600])
+      cpSync(join(run, `checkpoint-${step}`), join(thinning, `checkpoint-${step}`), { recursive: true });
+    const { seen, eval: scoring } = counting();
+    const asked = { ...base, run: thinning, endpoints: ['500', 'newest'], output: fresh(), eval: scoring } as const;
+    const first = await scoreGrid(asked);
+    const before = seen.length;
+    for (const step of [300, 500, 400]) {
+      rmSync(join(thinning, `checkpoint-${step}`), { recursive: true });
+      const again = await scoreGrid({ ...asked, resume: true });
+      expect(said(again)).toEqual(said(first));
+      expect(again.warnings).toEqual([]);
+    }
+    expect(seen).toHaveLength(before);
+  });
+
   it('with keep makes the grid and scores it as it lies', async () => {
     const output = fresh();
     const { seen, eval: scoring } = counting();

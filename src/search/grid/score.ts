@@ -167,7 +167,7 @@ async function knownArms(
   for (const arm of asked) {
     const candidate = candidateOf(arm, every);
     if (candidate === null) continue;
-    const recipe = keyOf(candidate, [...all, ...gone], merging);
+    const recipe = keyOf(candidate, { members: all, gone }, merging);
     const { kind, is, endpoint, tokens, flags } = arm;
     scored.push({ kind, recipe, is, endpoint, tokens, flags });
     const there = await lyingOutput(arm, signal);

@@ -99,7 +99,7 @@ export async function openSearch(
     stopsWhenAlike: options.allTrials !== true && samplerCmd === undefined && sampler === 'gp',
     seed,
     noise,
-    keyOf: (candidate: Candidate) => keyOf(candidate, session.members.all, session.merging),
+    keyOf: (candidate: Candidate) => keyOf(candidate, { members: session.members.all }, session.merging),
   };
   const close = async () => {
     for (const made of samplers.values()) await made.close?.();

@@ -10,7 +10,7 @@ import { isLendable, type StudyMember } from './members.ts';
 import { MergeStore } from './merge-store.ts';
 import { Merger, type MergeSettings, takingPart } from './merges.ts';
 import { type Job, type OpenRound, type RoundTrial, type Scorable, type TrialOptions, Trials } from './trials.ts';
-import type { TrialLine } from './trials-file.ts';
+import type { StudiedMember, TrialLine } from './trials-file.ts';
 
 export interface StudyOptions extends TrialOptions {
   readonly merging: MergeSettings;
@@ -53,8 +53,8 @@ export class Study extends Trials {
   }
 
   keyOf(candidate: Candidate): string {
-    const { members, gone = [], merging } = this.#options;
-    return keyOf(candidate, [...members, ...gone], merging);
+    const { members, gone, merging } = this.#options;
+    return keyOf(candidate, { members, gone }, merging);
   }
 
   /**
@@ -187,12 +187,29 @@ function convertedNote({ checkpoint: { path, form } }: StudyMember): string {
   return `${path} is a checkpoint of ${form.writer ?? form.kind}: the evaluator gets safetensors of each model, made in the work folder, with the names that it has for its tensors`;
 }
 
-/** What identifies a recipe of a study. */
-export function keyOf(candidate: Candidate, members: readonly Pick<StudyMember, 'fingerprint'>[], merging: MergeSettings): string {
+/**
+ * What identifies a recipe of a study.
+ * @param candidate over the members and behind them those that are gone
+ */
+export function keyOf(
+  candidate: Candidate,
+  { members, gone = [] }: { readonly members: readonly StudiedMember[]; readonly gone?: readonly StudiedMember[] | undefined },
+  merging: MergeSettings,
+): string {
   const { router, treatment = {} } = candidate;
+  const all = [...members, ...gone];
+  const places = [...all.keys()];
+  // A save that goes keeps its place in the recipes that it was a member of.
+  if (gone.length > 0) places.sort((a, b) => (all[a]!.step ?? 0) - (all[b]!.step ?? 0));
+  const placed = <T>(values: readonly T[]) => places.map((at) => values[at]!);
   return recipeKey({
-    candidate,
-    fingerprints: members.map(({ fingerprint }) => fingerprint),
+    candidate: {
+      ...candidate,
+      weights: placed(candidate.weights),
+      parts: candidate.parts.map((part) => ({ ...part, weights: placed(part.weights) })),
+      ...(candidate.of !== undefined && { of: candidate.of.map((m) => places.indexOf(m)) }),
+    },
+    fingerprints: placed(all).map(({ fingerprint }) => fingerprint),
     policies: recordedPolicies({ ...merging, ...(router !== undefined && { router }), ...treatment }),
     dtype: treatment.dtype ?? merging.dtype ?? null,
   });
