@@ -8,7 +8,12 @@ import { SCORE_WEIGHTS, weightedRun } from './weighted-run.ts';
 type Setup = (folder: string) => HostileSetup | Promise<HostileSetup>;
 
 const GRID = ['grid', 'run', '--windows', '200steps', '--method', 'wma', '-o', 'grid'];
+const UP = ['--goal', 'maximize'];
+const GIVEN = ['--scores', 'scores', ...UP];
 const EVAL = ['--eval', `${SCORE_WEIGHTS} 0.5,0.5`, '--goal', 'maximize'];
+
+/** A result of all that is scored. */
+const ALL = { 'step400-w200steps-wma.json': '0.6', 'step400.json': '0.5', 'step400-w200steps-sma.json': '0.55' };
 
 /** Options beside a grid of one output, over four saves. */
 const line =
@@ -26,6 +31,17 @@ const given =
     mkdirSync(join(folder, 'scores'));
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'scores', name), text);
     return { args: [...GRID, '--scores', 'scores', ...args], says };
+  };
+
+/** With a file of the user's in the folder for the report. */
+const beside =
+  (name: string, args: readonly string[], says: string): Setup =>
+  (folder) => {
+    weightedRun(join(folder, 'run'), 4);
+    for (const name of ['scores', 'own']) mkdirSync(join(folder, name));
+    for (const [name, text] of Object.entries(ALL)) writeFileSync(join(folder, 'scores', name), text);
+    writeFileSync(join(folder, 'own', name), '{"mine": true}');
+    return { args: [...GRID, ...args, '--dir', 'own'], says, leaves: 'own/.lock' };
   };
 
 /** After a study in the folder of scores. */
@@ -48,8 +64,6 @@ const made =
     if (code !== 0) throw new Error(stderr);
     return { args: [...GRID, ...args], says };
   };
-
-const ALL = { 'step400-w200steps-wma.json': '0.6', 'step400.json': '0.5', 'step400-w200steps-sma.json': '0.55' };
 
 const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, make: Setup])[] = [
   ['E_OPTION', 2, '--eval and --scores', line([...EVAL, '--scores', 'scores'], 'leave out one of them')],
@@ -95,6 +109,12 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
   ],
   ['E_GOAL', 2, '--eval without a goal', line(['--eval', `${SCORE_WEIGHTS} 0.5,0.5`], '--goal', 'grid.scores')],
   ['E_OUTPUT_OVERLAPS_INPUT', 2, '--dir inside a checkpoint', line([...EVAL, '--dir', 'run/checkpoint-400/x'], 'lies in the checkpoint')],
+  ['E_OUTPUT_OVERLAPS_INPUT', 2, '--dir inside a save that is no member', line([...EVAL, '--dir', 'run/checkpoint-100/x'], 'lies in the')],
+  ['E_OUTPUT_OVERLAPS_INPUT', 2, '--scores with --dir in a save', given(ALL, [...UP, '--dir', 'run/checkpoint-100'], 'lies in the')],
+  ['E_OUTPUT_OVERLAPS_INPUT', 2, '--scores with --dir as the run', given(ALL, [...UP, '--dir', 'run'], 'is the run itself')],
+  ['E_OUTPUT_OVERLAPS_INPUT', 2, '--scores with --dir in a merge', made([...GIVEN, '--dir', 'grid/step400-w200steps-wma'], 'lies in the')],
+  ['E_OUTPUT_EXISTS', 4, "--scores over a user's report", beside('report.html', GIVEN, 'own/report.html is none of this')],
+  ['E_OUTPUT_EXISTS', 4, "--eval over a user's result", beside('result.json', EVAL, 'own/result.json is none of this')],
   ['E_OUTPUT_EXISTS', 4, 'scores that are there', after([...GRID, ...EVAL], EVAL, 'holds a grid with 3 scored trials')],
   ['E_OUTPUT_EXISTS', 4, '--scores into a study', after([...GRID, ...EVAL], ['--scores', 'x', '--goal', 'maximize'], 'holds trials')],
   [

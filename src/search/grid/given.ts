@@ -16,6 +16,7 @@ import { surveyGrid } from '../../merge/grid/survey.ts';
 import { plural } from '../../render/format.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
 import { recipeKey } from '../space/key.ts';
+import { refuseForeignReports } from '../study/folder.ts';
 import { Records } from '../study/records.ts';
 import { metricTexts, readOptions } from '../study/scorer.ts';
 import { type StudyIdentity, TRIALS_FILE, type TrialLine } from '../study/trials-file.ts';
@@ -24,6 +25,7 @@ import { type AskedArm, askedArms } from './arms.ts';
 import { newestEnd } from './conclude.ts';
 import { gridScoresDocument } from './document.ts';
 import type { ResolvedScores } from './options.ts';
+import { refusePlaces } from './places.ts';
 import type { GridScores } from './types.ts';
 
 /** Results that are read at a time. */
@@ -52,7 +54,9 @@ export async function givenScores(
 ): Promise<GridScores> {
   const folder = options.scores!;
   await refuseStudy(options.dir);
+  await refuseForeignReports(options.dir);
   const survey = await surveyGrid({ grid, options: { ...making, force: true }, asked: { outputs: [] }, signal });
+  await refusePlaces(options, survey);
   const arms = await askedArms(grid, survey, []);
   const results = await resultsIn(folder);
   const found = new Map(arms.map((arm) => [arm, arm.is.flatMap(({ name }) => results.get(name) ?? [])[0]] as const));

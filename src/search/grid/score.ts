@@ -16,7 +16,7 @@ import { validateTrials } from '../optimise/validation.ts';
 import type { Candidate } from '../space/types.ts';
 import { type StudyMember, type StudyMembers, takenForSaves } from '../study/members.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
-import { checkEvaluation, mergingOf, openSession, refuseInsideInputs, type Session, type StudyRequest } from '../study/session.ts';
+import { checkEvaluation, mergingOf, openSession, type Session, type StudyRequest } from '../study/session.ts';
 import { keyOf } from '../study/study.ts';
 import type { RoundTrial } from '../study/trials.ts';
 import { readTrials, type StudiedArm, type StudiedMember, TRIALS_FILE } from '../study/trials-file.ts';
@@ -26,6 +26,7 @@ import { newestEnd } from './conclude.ts';
 import { gridScoresDocument } from './document.ts';
 import { givenScores } from './given.ts';
 import { type GridScoreOptions, type ResolvedScores, resolveScores } from './options.ts';
+import { refusePlaces } from './places.ts';
 import { secondSet } from './second-set.ts';
 import type { GridScores } from './types.ts';
 
@@ -107,9 +108,9 @@ async function runEvaluated(
   const recorded = before.flatMap(({ path, step, tokens }) => (step === null ? [] : [{ name: path, step, tokens }]));
   // What lies in the way of an output is only not scored as one: nothing is written there.
   const survey = await surveyGrid({ grid, options: { ...making, force: true }, asked: { outputs: [] }, signal, recorded });
+  await refusePlaces(options, survey);
   const asked = await askedArms(grid, survey, recorded);
   const known = await knownArms(asked, survey, { before, request }, signal);
-  await refuseInsideInputs(options, known.members);
   const own = { kind: 'grid', legs: [], noise: 'shared', sampler: 'grid', seed: 0, scored: known.scored } as const;
   const sorts = [
     ...new Map([...known.candidates.values()].map(({ candidate }) => [JSON.stringify(candidate.treatment), candidate])).values(),

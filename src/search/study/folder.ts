@@ -6,12 +6,13 @@ import { HeldFolder, holdOwn, OTHERS_WRITE } from '../../base/disk/held-folder.t
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
 import { makeFolder, PRIVATE, READABLE } from '../../base/disk/make-folder.ts';
 import { newId } from '../../base/disk/new-id.ts';
-import { readOwn } from '../../base/disk/own-file.ts';
+import { isThere, readOwn } from '../../base/disk/own-file.ts';
 import { removeHeld, removeTree } from '../../base/disk/remove-tree.ts';
 import { SHARED_MEMORY, sharedMemoryBytes } from '../../base/disk/shared-memory.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { availableMemory } from '../../base/machine/memory.ts';
+import { readStart } from '../../base/store/store.ts';
 
 /** Where merges wait for their evaluation. */
 export interface WorkFolder {
@@ -33,6 +34,10 @@ const LOCK_FOLDER = '.lock';
 /** All that a study keeps in its folder. */
 const FILES = ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'sma.yaml', 'report.html', 'result.json', 'made.json'];
 const FOLDERS = ['logs', 'results'];
+/** What a report of this program begins with, by its name: others have files of these names, too. */
+const OWN_REPORTS = { 'report.html': /<meta name="generator" content="ckpt-merge /, 'result.json': /"schema":\s*"ckpt-merge\// } as const;
+/** Bytes in which that stands. */
+const OWN_WITHIN = 4096;
 /** Everybody may put something there, and nobody may rename or remove what is another's: /tmp. */
 const STICKY = 0o1000;
 /** Share of the memory left that merges may take, and of the space left on a disk. */
@@ -202,6 +207,23 @@ export class StudyFolder {
   /** @throws MergeError E_SEARCH_BUSY where another process took over */
   assertHeld(): Promise<void> {
     return this.#lock.assertHeld();
+  }
+}
+
+/**
+ * Refuses a folder without trials that holds a report which this program did not write.
+ * @throws MergeError E_OUTPUT_EXISTS
+ */
+export async function refuseForeignReports(path: string): Promise<void> {
+  for (const [name, own] of Object.entries(OWN_REPORTS)) {
+    const file = join(path, name);
+    if (!isThere(file)) continue;
+    const start = await readStart(file, OWN_WITHIN).catch(() => null);
+    if (start !== null && own.test(start.toString('latin1'))) continue;
+    throw new MergeError('E_OUTPUT_EXISTS', `${file} is none of this program's, and would be replaced`, {
+      details: { file },
+      help: 'Move it away, or name another folder with --dir.',
+    });
   }
 }
 

@@ -8,13 +8,14 @@ import { keysOf, pick } from '../../base/pick.ts';
 import { fingerprintLike, hasTodaysDefinition } from '../../checkpoints/fingerprint.ts';
 import { goalOf, UNSAID } from '../../checkpoints/results/goal.ts';
 import type { Goal } from '../../checkpoints/results/types.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
 import { CHECKS, LAUNCH, MACHINE, TRUST } from '../../recipe/options.ts';
 import { recordedPolicies } from '../../recipe/policy/files.ts';
 import { checkReadOptions } from '../evaluate/results/read.ts';
 import type { Candidate } from '../space/types.ts';
 import { differences } from './differences.ts';
-import { StudyFolder, type WorkFolder } from './folder.ts';
+import { refuseForeignReports, StudyFolder, type WorkFolder } from './folder.ts';
 import { grownIdentity, tellsAll } from './grown.ts';
 import { FINGERPRINTS_AT_ONCE, type MembersRequest, type StudyMember, type StudyMembers, studyMembers, takenForSaves } from './members.ts';
 import { Merger, type MergeSettings, type TakingPart, takingPart } from './merges.ts';
@@ -101,10 +102,10 @@ export function checkEvaluation(request: EvaluationSettings): void {
   scorerOf(request);
 }
 
-/** Inputs are never written, and so nothing is kept in them. */
+/** Inputs are never written, and so nothing is kept in them. @throws MergeError E_OUTPUT_OVERLAPS_INPUT */
 export async function refuseInsideInputs(
   { dir, work }: Pick<StudyRequest, 'dir' | 'work'>,
-  { all }: Pick<StudyMembers, 'all'>,
+  { all }: { readonly all: readonly { readonly checkpoint: Pick<Checkpoint, 'path' | 'kind'> }[] },
 ): Promise<void> {
   const checkpoints = all.map(({ checkpoint }) => checkpoint);
   for (const [path, holds] of [
@@ -292,6 +293,7 @@ async function storedTrials(folder: StudyFolder, file: string, found: StudyMembe
   const none = { trials: [], goal: null, grown: false, members: found, identity: identityOf(request, found, own) } as const;
   if (force && !resume) return none;
   const stored = await readTrials(file, { mend: resume === true });
+  if (stored === null) await refuseForeignReports(folder.path);
   // Nothing that was paid for is lost where no trial has a score yet.
   if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) return none;
   const like = await inDefinitionOf(stored.identity, found);

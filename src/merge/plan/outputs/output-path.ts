@@ -83,7 +83,7 @@ function contains(outer: string, inner: string): boolean {
  * The first of the inputs that a path is, or lies in; null where there is none. @throws MergeError
  * E_OUTPUT_KIND
  */
-export async function inputAround(path: string, sources: readonly Checkpoint[]): Promise<string | null> {
+export async function inputAround(path: string, sources: readonly Pick<Checkpoint, 'path' | 'kind'>[]): Promise<string | null> {
   const place = (await locate(path)).path;
   for (const { path: input, kind } of sources) {
     if (kind === 'folder' && contains(await SYSTEM.fs.realpath(input).catch(() => resolve(input)), place)) return input;
