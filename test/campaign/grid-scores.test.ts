@@ -304,4 +304,53 @@ describe('scores of a grid', () => {
     expect(document.artefact).toMatchObject({ against: 'step800', candidates: 2, chosen: 'step800-w400steps-sma' });
     expect(document.trials).toHaveLength(2 + 4);
   });
+
+  it('knows an output of flat weights for the plain mean: one evaluation, one result under either name', async () => {
+    const asked = { ...base, decay: ['linear', 'minus-sqrt'], method: 'wsm', controls: undefined, windows: '400steps' } as const;
+    const { seen, eval: scoring } = counting();
+    const document = await scoreGrid({ ...asked, output: fresh(), eval: scoring });
+    // At each of two endpoints: the checkpoint, the mean, and the one other shape.
+    expect(seen).toHaveLength(6);
+    const of = (name: string) => [...document.outputs, ...document.references].find((one) => one.name === name)!;
+    expect(of('step800-w400steps-wsm-linear')).toMatchObject({ trial: of('step800-w400steps-sma').trial, overMean: null });
+    expect(document.artefact).toMatchObject({ candidates: 1, chosen: 'step800-w400steps-wsm-minus-sqrt' });
+    const folder = join(temporary.path, 'flat');
+    mkdirSync(folder);
+    for (const { name, score } of [...document.outputs, ...document.references.filter(({ kind }) => kind === 'newest')])
+      writeFileSync(join(folder, `${name}.json`), JSON.stringify({ score, stderr: 0.001 }));
+    const { eval: _, ...given } = asked;
+    const read = await scoreGrid({ ...given, output: fresh(), scores: folder });
+    expect(read.warnings).toEqual([]);
+    expect(read.references.every(({ score }) => score !== null)).toBe(true);
+    expect(read.artefact).toMatchObject({ candidates: 1 });
+  });
+
+  it('compares members that scores choose with the checkpoint and the mean that their window ends at', async () => {
+    const memberScores = join(temporary.path, 'members.csv');
+    // The best two of every window are the oldest of it.
+    writeFileSync(memberScores, ['step,score', ...[1, 2, 3, 4, 5, 6, 7, 8].map((i) => `${i * 100},${1 - i / 100}`)].join('\n'));
+    const asked = { ...base, method: 'wma', decay: undefined, controls: undefined, windows: ['400steps', '300steps'] } as const;
+    const members = { members: ['all', 'top:2'], memberScores, memberMetrics: undefined, memberGoal: 'maximize' } as const;
+    const document = await scoreGrid({ ...asked, ...members, output: fresh() });
+    const top = document.outputs.find(({ name }) => name === 'step800-w400steps-wma-top2')!;
+    expect(top.members.map(({ step }) => step)).toEqual([500, 600]);
+    expect(document.outputs.every(({ overMean, overNewest }) => overMean !== null && overNewest !== null)).toBe(true);
+    expect(document.outputs.map(({ axes }) => axes.endpoint)).toEqual([600, 600, 600, 600, 800, 800, 800, 800]);
+    expect(document.references.map(({ name }) => name).sort()).toEqual(
+      [600, 800].flatMap((step) => ['', '-w300steps-sma', '-w400steps-sma'].map((end) => `step${step}${end}`)),
+    );
+    const scores = new Map([...document.references, ...document.outputs].map(({ name, score }) => [name, score!]));
+    expect(top.overMean!.gain).toBeCloseTo(scores.get(top.name)! - scores.get('step800-w400steps-sma')!, 10);
+  });
+
+  it('scores what weights files say, each as its own', async () => {
+    const files = ['a', 'b'].map((name, i) => {
+      const path = join(temporary.path, `${name}.json`);
+      writeFileSync(path, JSON.stringify({ 'model.norm.weight': i === 0 ? [0.25, 0.75] : [0.75, 0.25] }));
+      return path;
+    });
+    const { seen, eval: scoring } = counting();
+    await scoreGrid({ run, windows: '200steps', weightsFile: files, output: fresh(), eval: scoring, goal: 'maximize' });
+    expect(seen).toEqual(['0,0,0,0,0,0,0,1', '0,0,0,0,0,0,0.5,0.5', '0,0,0,0,0,0,0.25,0.75', '0,0,0,0,0,0,0.75,0.25']);
+  });
 });

@@ -167,7 +167,7 @@ class ArmsOf {
         ...(policies !== undefined && policies.length > 0 && { policies }),
       },
     };
-    const same = alike.find((arm) => sameWeights(arm.schedule, schedule));
+    const same = alike.find((arm) => sameWeights(arm.schedule.weights, schedule.weights));
     if (same !== undefined) {
       if (!same.same.some((other) => other.name === name)) same.same.push(combination);
       return;
@@ -233,6 +233,7 @@ class ArmsOf {
   }
 }
 
-function sameWeights(a: ResolvedWeights, b: ResolvedWeights): boolean {
-  return a.weights.every((weight, i) => Math.abs(weight - b.weights[i]!) <= SAME_WEIGHT);
+/** Whether two merges of the same members are one by their weights. */
+export function sameWeights(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  return Array.from(a).every((weight, i) => Math.abs(weight - b[i]!) <= SAME_WEIGHT);
 }

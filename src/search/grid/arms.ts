@@ -1,13 +1,16 @@
+import { groupBy } from '../../base/group-by.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { keysOf, omit, pick } from '../../base/pick.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Run } from '../../checkpoints/run/types.ts';
 import type { SurveyedArm } from '../../merge/grid/types.ts';
+import { readWeightsFile } from '../../recipe/file/weights-file.ts';
 import { PARAMETER_AXES, TREATMENT_AXES, valuesOf } from '../../recipe/grid/axes.ts';
-import { expandGrid } from '../../recipe/grid/expand.ts';
+import { expandGrid, sameWeights } from '../../recipe/grid/expand.ts';
 import type { RecordedSave } from '../../recipe/grid/saves.ts';
 import type { Combination, Grid, GridArm, KnownSave, OneOrMore } from '../../recipe/grid/types.ts';
+import type { Policy } from '../../recipe/policy/types.ts';
 import type { Candidate } from '../space/types.ts';
 import { FINGERPRINTS_AT_ONCE, isLendable, type StudyMember } from '../study/members.ts';
 import type { StudiedArm, StudiedCombination } from '../study/trials-file.ts';
@@ -25,30 +28,48 @@ export interface AskedArm extends Omit<StudiedArm, 'recipe'> {
 
 /**
  * What is scored of a grid: each checkpoint that windows end at alone, newest first and then the others oldest
- * first; the plain mean of each window at each endpoint; then all outputs.
+ * first; the plain mean of each window at each endpoint; then all outputs. An output that is a plain mean by the rule
+ * by which equal merges of a grid are one has the weights of that mean, so that both are one recipe.
  */
 export async function askedArms(
   grid: Grid,
   { run, arms }: { readonly run: Run; readonly arms: readonly (GridArm & Partial<Pick<SurveyedArm, 'path' | 'state'>>)[] },
   recorded: readonly RecordedSave[],
 ): Promise<readonly AskedArm[]> {
-  const ends = new Map<number, KnownSave>();
-  for (const { members } of arms) ends.set(members.at(-1)!.step, members.at(-1)!);
-  const [newest, ...others] = [...ends.values()].sort((a, b) => b.step - a.step);
   const gone = arms.flatMap(({ members }) => members.filter(({ state }) => state === 'gone'));
-  const means = await expandGrid(plainGrid(grid), run, { recorded: [...recorded, ...gone], all: true });
-  return [
-    ...[newest!, ...others.reverse()].map((save) => aloneOf(save, grid.stage)),
-    ...means.arms.map((arm) => armOf('mean', arm)),
-    ...arms.map((arm) => armOf('output', arm)),
-  ];
+  const plain = await expandGrid(plainGrid(grid), run, { recorded: [...recorded, ...gone], all: true });
+  const ends = new Map(plain.arms.flatMap(({ same, members }) => same.map(({ axes }) => [Number(axes.endpoint), members.at(-1)!] as const)));
+  const files = await policiesOfFiles(arms);
+  const means = plain.arms.flatMap((arm) => armsOf('mean', arm, ends, files));
+  const byPlace = groupBy(means, placeOf);
+  const outputs = arms.flatMap((arm) =>
+    armsOf('output', arm, ends, files).map((output) => {
+      const mean = byPlace.get(placeOf(output))?.find(({ weights }) => sameWeights(weights, output.weights));
+      return mean === undefined ? output : { ...output, weights: mean.weights };
+    }),
+  );
+  const scored = new Map(outputs.map(({ endpoint }) => [endpoint, ends.get(endpoint)!] as const));
+  const [newest, ...others] = [...scored.values()].sort((a, b) => b.step - a.step);
+  return [...[newest!, ...others.reverse()].map((save) => aloneOf(save, grid.stage)), ...means, ...outputs];
 }
 
-/** The plain mean of each window, treated as outputs are where all are treated alike. */
+/** Weights of single tensors from files, as the policies that they are. */
+async function policiesOfFiles(arms: readonly GridArm[]): Promise<ReadonlyMap<string, readonly Policy[]>> {
+  const named = [...new Set(arms.flatMap(({ treatment }) => treatment.weightsFile ?? []))];
+  return new Map(await Promise.all(named.map(async (file) => [file, (await readWeightsFile(file)).policies] as const)));
+}
+
+/** What must be equal of two merges beside their weights. */
+function placeOf({ members, treatment = {} }: AskedArm): string {
+  return JSON.stringify([members.map(({ step }) => step), Object.entries(treatment).sort()]);
+}
+
+/** The plain mean of all saves of each window, treated as outputs are where all are treated alike. */
 function plainGrid(grid: Grid): Grid {
-  const several = TREATMENT_AXES.filter((name) => valuesOf(grid[name] as OneOrMore<unknown>).length !== 1);
+  const several = TREATMENT_AXES.filter((name) => name === 'weightsFile' || valuesOf(grid[name] as OneOrMore<unknown>).length !== 1);
   const sets = Object.keys(grid.policies ?? {});
-  const others = ['strides', 'controls', 'stageStarts', ...PARAMETER_AXES, ...several, ...(sets.length === 1 ? [] : ['policies'])];
+  const ofMembers = ['members', 'memberScores', 'memberMetrics', 'memberGoal', 'strides'];
+  const others = [...ofMembers, 'controls', 'stageStarts', ...PARAMETER_AXES, ...several, ...(sets.length === 1 ? [] : ['policies'])];
   return { ...(omit(grid, others as (keyof Grid)[]) as Grid), method: 'sma' };
 }
 
@@ -79,22 +100,35 @@ function aloneOf(save: KnownSave, stage: number | undefined): AskedArm {
   };
 }
 
-function armOf(kind: 'mean' | 'output', arm: GridArm & Partial<Pick<SurveyedArm, 'path' | 'state'>>): AskedArm {
-  const { name, same, members, schedule, treatment, flags, path, state } = arm;
-  const end = members.at(-1)!;
-  const own = pick(treatment, ['dtype', 'router', 'policies']);
+/**
+ * A merge at each endpoint that it ends at by its axes: of members that are chosen by their scores the newest may be an
+ * older one, and the same may be the best of two windows.
+ */
+function armsOf(
+  kind: 'mean' | 'output',
+  arm: GridArm & Partial<Pick<SurveyedArm, 'path' | 'state'>>,
+  ends: ReadonlyMap<number, KnownSave>,
+  files: ReadonlyMap<string, readonly Policy[]>,
+): AskedArm[] {
+  const { name, axes, same, members, schedule, treatment, flags, path, state } = arm;
+  const { policies, ...stored } = pick(treatment, ['dtype', 'router', 'policies']);
+  const all = [...(policies ?? []), ...(files.get(treatment.weightsFile ?? '') ?? [])];
+  const own = { ...stored, ...(all.length > 0 && { policies: all }) };
   const others = same.filter((other) => other.name !== name);
-  return {
-    kind,
-    is: [{ ...arm }, ...others].map(combinationOf),
-    endpoint: end.step,
-    tokens: end.tokens,
-    flags,
-    members,
-    weights: [...schedule.weights],
-    treatment: keysOf(own).length === 0 ? undefined : own,
-    path: state === 'there' ? path! : null,
-  };
+  return [...groupBy([{ name, axes }, ...others], (one) => Number(one.axes.endpoint))].map(([step, is]) => {
+    const end = ends.get(step) ?? members.at(-1)!;
+    return {
+      kind,
+      is: is.map(combinationOf),
+      endpoint: end.step,
+      tokens: end.tokens,
+      flags,
+      members,
+      weights: [...schedule.weights],
+      treatment: keysOf(own).length === 0 ? undefined : own,
+      path: state === 'there' ? path! : null,
+    };
+  });
 }
 
 function combinationOf({ name, axes }: Pick<Combination, 'name' | 'axes'>): StudiedCombination {

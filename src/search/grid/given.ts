@@ -3,6 +3,7 @@ import { onOutput } from '../../base/disk/io-error.ts';
 import { makeFolder, READABLE } from '../../base/disk/make-folder.ts';
 import { isThere } from '../../base/disk/own-file.ts';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { groupBy } from '../../base/group-by.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { refuse } from '../../base/problems.ts';
 import { storeOf } from '../../base/store/store.ts';
@@ -59,7 +60,15 @@ export async function givenScores(
   await refusePlaces(options, survey);
   const arms = await askedArms(grid, survey, []);
   const results = await resultsIn(folder);
-  const found = new Map(arms.map((arm) => [arm, arm.is.flatMap(({ name }) => results.get(name) ?? [])[0]] as const));
+  const recipes = arms.map(recipeOf);
+  const alike = groupBy(arms.keys(), (i) => recipes[i]!);
+  // What is one merge has a result under any of its names, a plain mean under that of an output that it is: its own first.
+  const found = new Map(
+    arms.map((arm, i) => {
+      const names = [i, ...alike.get(recipes[i]!)!].flatMap((other) => arms[other]!.is.map(({ name }) => name));
+      return [arm, names.flatMap((name) => results.get(name) ?? [])[0]] as const;
+    }),
+  );
   refuseMissing(folder, arms, found);
   const reading = readOptions({ ...options, eval: '' });
   const scores = new Map<AskedArm, Score>();
@@ -79,7 +88,7 @@ export async function givenScores(
   });
   const told = [...scores.values()][0]!;
   const goal = goalOf(options.goal, told, reading);
-  const { identity, trials } = asStudy({ options, grid, making }, arms, scores);
+  const { identity, trials } = asStudy({ options, grid, making }, arms, recipes, scores);
   const warnings: Warning[] = [...gridWarnings(survey), ...strangers(folder, arms, results), ...withoutReferences(arms, found)];
   for (const { name, reason } of survey.left) emit({ type: 'note', text: `none at ${name}: ${reason}` });
   for (const warning of warnings) emit({ type: 'warning', warning });
@@ -163,20 +172,23 @@ function few(names: readonly string[]): string {
   return names.length > SHOWN ? `${names.slice(0, SHOWN).join(', ')} and ${plural(names.length - SHOWN, 'other')}` : names.join(', ');
 }
 
+/** What identifies a merge of which nothing is read: its members go by their steps. */
+function recipeOf({ members, weights, treatment = {} }: AskedArm): string {
+  return recipeKey({
+    candidate: { weights, parts: [] },
+    fingerprints: members.map(({ step }) => String(step)),
+    policies: [JSON.stringify(treatment)],
+    dtype: null,
+  });
+}
+
 /** Scores as trials of a study: members are known by their places in the run, of which nothing is read. */
 function asStudy(
   { options, grid }: ResolvedScores,
   arms: readonly AskedArm[],
+  recipes: readonly string[],
   scores: ReadonlyMap<AskedArm, Score>,
 ): { readonly identity: StudyIdentity; readonly trials: readonly TrialLine[] } {
-  const recipes = arms.map(({ members, weights, treatment = {} }) =>
-    recipeKey({
-      candidate: { weights, parts: [] },
-      fingerprints: members.map(({ step }) => String(step)),
-      policies: [JSON.stringify(treatment)],
-      dtype: null,
-    }),
-  );
   const trials = arms.flatMap((arm, id): TrialLine[] => {
     const score = scores.get(arm);
     // What has several names may have a result under each: the first one is taken.
