@@ -15,6 +15,8 @@ import { validate } from './validate.ts';
 /** An output of a grid, as it scored. */
 export interface Arm {
   readonly name: string;
+  /** What sentences call it; its name when absent. */
+  readonly label?: string | undefined;
   /** Its place along the axes of the grid. */
   readonly point: Point;
   /** Of reversed or scrambled weights: shown, and never chosen. */
@@ -122,7 +124,7 @@ export function concludeArtefact(input: ArtefactInput): ArtefactConclusion {
     const best = possible.reduce((a, b) => (sign * (b.score.score - a.score.score) > 0 ? b : a));
     const against = references.reduce((a, b) => (sign * (b.score.score - a.score.score) > 0 ? b : a));
     const observed = sign * (best.score.score - against.score.score);
-    const text = unjudgedText(best.name, against.label, observed);
+    const text = unjudgedText(best.label ?? best.name, against.label, observed);
     return {
       ...UNJUDGED,
       chosen: best.name,
@@ -183,6 +185,7 @@ export function concludeArtefact(input: ArtefactInput): ArtefactConclusion {
   });
   const text = artefactText({
     ...found,
+    chosen: candidates[chosen]!.label ?? candidates[chosen]!.name,
     labels: references.map(({ label }) => label),
     label: references[against]!.label,
     farBelow: far.map(({ name }) => name),
@@ -215,7 +218,7 @@ function validated(input: ArtefactInput, judged: ArtefactConclusion, references:
   return {
     ...judged,
     ...{ gainClaimed: claimed, interval, probability, basis: 'validation', against: references[result.against]!.name },
-    text: validationText(arm.name, claimed, result, `the ${references[result.against]!.label}`, search),
+    text: validationText(arm.label ?? arm.name, claimed, result, `the ${references[result.against]!.label}`, search),
     gain: result.validation.onValidation.gain,
     std: result.validation.onValidation.error,
     validation: result.validation,

@@ -26,7 +26,7 @@ export function artefactText(words: ArtefactWords): string {
   const figures = `95 % interval ${intervalText(interval)}${among}`;
   const sentences = [
     gainClaimed
-      ? `${chosen} is better than ${all}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}).`
+      ? `${capital(chosen)} is better than ${all}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}).`
       : `No evidence of a gain: ${chosen}, estimated best, is estimated ${betterBy(gain, interval)} than the ${label} (${figures}), and better with a probability of ${chanceText(probability)}.`,
   ];
   if (candidates > 1 && observed > gain)
@@ -59,7 +59,14 @@ export function unjudgedText(chosen: string, label: string, observed: number): s
 }
 
 export type RecipesWords =
-  | { readonly kind: 'unjudged'; readonly fewest: number; readonly most: number; readonly scored: boolean }
+  | {
+      readonly kind: 'unjudged';
+      readonly fewest: number;
+      /** Endpoints of the recipe that has most, and how many independent ones they are worth. */
+      readonly most: { readonly endpoints: number; readonly effective: number };
+      /** References without a score beside any recipe; null where none has one. */
+      readonly missing: readonly string[] | null;
+    }
   | {
       readonly kind: 'judged';
       readonly gainClaimed: boolean;
@@ -74,11 +81,19 @@ export type RecipesWords =
       readonly label: string;
     };
 
+/** What every judgement of recipes is to be read with. */
+export const SAME_ITEMS = 'All endpoints have the same items: the interval is for these alone.';
+
 /** Whether the best recipe of a grid is better than its references over the endpoints of the run. */
 export function recipesText(words: RecipesWords): string {
   if (words.kind === 'unjudged') {
-    if (!words.scored) return 'Recipes are not judged: at no endpoint have a recipe and a reference a score.';
-    return `Recipes are not judged: it takes ${words.fewest} independent endpoints, and those that were scored are worth ${formatNumber(words.most, 2)}, since their windows overlap. Score endpoints farther apart, or more of them.`;
+    const { fewest, most, missing } = words;
+    if (missing === null) return 'Recipes are not judged: at no endpoint have a recipe and a reference a score.';
+    if (missing.length > 0)
+      return `Recipes are not judged: at no endpoint is there a score of ${listed(missing.map((of) => `the ${of}`))}.`;
+    const few = `Recipes are not judged: it takes ${fewest} independent endpoints, and`;
+    if (most.effective > most.endpoints - 0.05) return `${few} ${formatCount(most.endpoints)} were scored. Score more of them.`;
+    return `${few} the ${formatCount(most.endpoints)} that were scored are worth ${formatNumber(most.effective, 2)}, since their windows overlap. Score endpoints farther apart, or more of them.`;
   }
   const { gainClaimed, chosen, gain, interval, effective, endpoints, better, candidates, labels, label } = words;
   const among = candidates > 1 ? `, as the best of ${formatCount(candidates)} recipes` : '';
@@ -87,5 +102,32 @@ export function recipesText(words: RecipesWords): string {
   const headline = gainClaimed
     ? `As a recipe ${chosen} is better than ${listed(labels.map((of) => `the ${of}`))}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}) ${over}.`
     : `No evidence that ${chosen} is better as a recipe: ${betterBy(gain, interval)} than the ${label} (${figures}) ${over}.`;
-  return `${headline} It was better at ${formatCount(better)} of ${formatCount(endpoints)}. All endpoints have the same items: the interval is for these alone.`;
+  return `${headline} It was better at ${formatCount(better)} of ${formatCount(endpoints)}. ${SAME_ITEMS}`;
+}
+
+/** What of a conclusion about shapes follows one about all outputs and means. */
+export type ShapesWords = Pick<ArtefactWords, 'chosen' | 'candidates' | 'label'> & {
+  /** It is what is estimated best of all. */
+  readonly isBest: boolean;
+  readonly gain: number | null;
+  readonly interval: readonly [number, number] | null;
+  readonly observed: number;
+  readonly onSecondSet: boolean;
+};
+
+/** That no output is known to be better than the plain means. */
+export function noShapeText(words: ShapesWords): string {
+  const { chosen, candidates, label, isBest, gain, interval, observed, onSecondSet } = words;
+  if (gain === null)
+    return `${isBest ? 'It' : `Of the other shapes ${chosen} scored best: it`} scored ${betterBy(observed, null)} than the ${label}.`;
+  const among = candidates > 1 && !onSecondSet ? `, chosen among ${formatCount(candidates)} outputs` : '';
+  const figures = interval === null ? '' : ` (95 % interval ${intervalText(interval)}${among})`;
+  const difference = `is ${onSecondSet ? 'on the second set' : 'estimated'} ${betterBy(gain, interval)} than the ${label}${figures}.`;
+  return isBest
+    ? `No evidence that it is better than a plain mean, too: it ${difference}`
+    : `No evidence that another shape is better than a plain mean: ${chosen}, estimated best of them, ${difference}`;
+}
+
+function capital(text: string): string {
+  return text.startsWith('the ') ? `The${text.slice(3)}` : text;
 }

@@ -20,7 +20,12 @@ export interface EndpointScores {
 
 export interface RecipesInput {
   readonly goal: Goal;
-  readonly recipes: readonly (EndpointScores & { /** Shown, and never chosen. */ readonly control: boolean })[];
+  readonly recipes: readonly (EndpointScores & {
+    /** Shown, and never chosen. */
+    readonly control: boolean;
+    /** What sentences call it; its name when absent. */
+    readonly label?: string | undefined;
+  })[];
   /** The newest, the plain mean. */
   readonly references: readonly (EndpointScores & { readonly label: string })[];
 }
@@ -87,12 +92,14 @@ export function concludeRecipes({ goal, recipes, references }: RecipesInput): Re
   const least = ({ differences }: RecipeRow) => Math.min(...differences.map(({ gain }) => gain!));
   const chosen = judged.reduce<RecipeRow | null>((best, row) => (best === null || least(row) > least(best) ? row : best), null);
   if (chosen === null) {
-    const most = Math.max(0, ...rows.flatMap(({ control, differences }) => (control ? [] : differences.map(({ effective }) => effective))));
+    const own = rows.filter(({ control }) => !control);
+    const missing = references.flatMap(({ label }, r) => (own.every(({ differences }) => differences[r]!.endpoints === 0) ? [label] : []));
+    const worth = own.map(({ differences }) => differences.reduce((a, b) => (b.effective < a.effective ? b : a), differences[0]!));
     const text = recipesText({
       kind: 'unjudged',
       fewest: FEWEST_ENDPOINTS,
-      most,
-      scored: rows.some(({ differences }) => differences.some(({ endpoints }) => endpoints > 0)),
+      most: worth.reduce((a, b) => (b.effective > a.effective ? b : a), worth[0]!),
+      missing: missing.length === references.length ? null : missing,
     });
     return { gainClaimed: false, text, chosen: null, against: null, gain: null, interval: null, effective: null, rows };
   }
@@ -106,7 +113,17 @@ export function concludeRecipes({ goal, recipes, references }: RecipesInput): Re
   const gainClaimed = intervals.every(([low]) => low > 0);
   const found = { gainClaimed, chosen: chosen.name, gain: gain!, interval: intervals[r]!, effective };
   const labels = references.map(({ label }) => label);
-  const text = recipesText({ kind: 'judged', ...found, label: labels[r]!, labels, endpoints, better, candidates: judged.length });
+  const called = recipes.find(({ name }) => name === chosen.name)!.label ?? chosen.name;
+  const text = recipesText({
+    kind: 'judged',
+    ...found,
+    chosen: called,
+    label: labels[r]!,
+    labels,
+    endpoints,
+    better,
+    candidates: judged.length,
+  });
   return { ...found, text, against: references[r]!.name, rows };
 }
 

@@ -38,7 +38,9 @@ export async function askedArms(
 ): Promise<readonly AskedArm[]> {
   const gone = arms.flatMap(({ members }) => members.filter(({ state }) => state === 'gone'));
   const plain = await expandGrid(plainGrid(grid), run, { recorded: [...recorded, ...gone], all: true });
-  const ends = new Map(plain.arms.flatMap(({ same, members }) => same.map(({ axes }) => [Number(axes.endpoint), members.at(-1)!] as const)));
+  const ends = new Map(
+    plain.arms.flatMap(({ same, members }) => same.map(({ axes }) => [Number(axes.endpoint), members.at(-1)!] as const)),
+  );
   const files = await policiesOfFiles(arms);
   const means = plain.arms.flatMap((arm) => armsOf('mean', arm, ends, files));
   const byPlace = groupBy(means, placeOf);

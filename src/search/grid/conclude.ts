@@ -2,7 +2,14 @@ import type { Goal } from '../../checkpoints/results/types.ts';
 import { parseDistance } from '../../checkpoints/run/quantity.ts';
 import { type Arm, type ArtefactConclusion, concludeArtefact } from '../conclusion/artefact.ts';
 import type { Scored } from '../conclusion/difference.ts';
-import { concludeRecipes, type EndpointScores, type RecipesConclusion } from '../conclusion/replicates.ts';
+import { noShapeText, SAME_ITEMS } from '../conclusion/grid-text.ts';
+import {
+  concludeRecipes,
+  type EndpointScores,
+  type RecipeDifference,
+  type RecipeRow,
+  type RecipesConclusion,
+} from '../conclusion/replicates.ts';
 import type { Axis } from '../gaussian-process/cube.ts';
 import type { StudiedArm, StudiedCombination } from '../study/trials-file.ts';
 import type { TrialWeight } from '../study/types.ts';
@@ -19,40 +26,107 @@ export interface SecondSet {
   readonly scores: ReadonlyMap<string, Scored | null>;
 }
 
-/** Whether the best output at the newest endpoint is better than the newest checkpoint and the plain means there. */
-export function artefactOf(arms: readonly PlacedArm[], goal: Goal, validation: SecondSet | undefined): ArtefactConclusion {
+/** What is said of the outputs at the newest endpoint. */
+export interface ArtefactOfGrid extends ArtefactConclusion {
+  /** The best of outputs and plain means against the newest alone; null where that is the same. */
+  readonly overNewest: ArtefactConclusion | null;
+  /** What to take: an output or plain mean; null where nothing is estimated better than what it is compared with. */
+  readonly best: string | null;
+}
+
+/**
+ * Whether the best output at the newest endpoint is better than the newest checkpoint and the plain means there. Where
+ * that is not claimed, the best of outputs and means against the newest alone comes first: whether to merge at all.
+ */
+export function artefactOf(arms: readonly PlacedArm[], goal: Goal, validation: SecondSet | undefined): ArtefactOfGrid {
   const end = newestEnd(arms);
   const there = arms.filter(({ endpoint }) => endpoint === end);
   const references = there.filter(({ kind }) => kind === 'newest' || (kind === 'mean' && meansAreReferences(arms)));
-  const means = new Set(references.map(({ recipe }) => recipe));
-  const outputs = there.filter(({ kind, recipe }) => kind === 'output' && !means.has(recipe));
-  const { axes, pointOf } = axesOf(outputs.map(({ is }) => is[0]!));
-  return concludeArtefact({
-    goal,
-    axes,
-    arms: outputs.map(({ is, score }): Arm => ({ name: is[0]!.name, point: pointOf(is[0]!), control: is[0]!.control, score })),
-    references: references.map((arm) => ({ name: arm.is[0]!.name, label: labelOf(arm), score: arm.score })),
-    ...(validation !== undefined && { validation }),
-  });
+  const recipes = new Set(references.map(({ recipe }) => recipe));
+  const outputs = there.filter(({ kind, recipe }) => kind === 'output' && !recipes.has(recipe));
+  const conclude = (of: readonly PlacedArm[], against: readonly PlacedArm[]) => {
+    const { axes, pointOf } = axesOf(of.map(({ is }) => is[0]!));
+    return concludeArtefact({
+      goal,
+      axes,
+      arms: of.map((arm): Arm => {
+        const [first] = arm.is;
+        const name = nameOf(arm, there);
+        const label = arm.kind === 'mean' ? `the ${labelOf(arm)} (${name})` : undefined;
+        return { name, label, point: pointOf(first!), control: first!.control, score: arm.score };
+      }),
+      references: against.map((arm) => ({ name: arm.is[0]!.name, label: labelOf(arm), score: arm.score })),
+      ...(validation !== undefined && { validation }),
+    });
+  };
+  const own = conclude(outputs, references);
+  const newest = references.filter(({ kind, score }) => kind === 'newest' && score !== null);
+  const means = references.filter(({ kind, score }) => kind === 'mean' && score !== null);
+  const overNewest = newest.length === 0 || means.length === 0 ? null : conclude([...outputs, ...means], newest);
+  const { chosen, gain, observed } = headlineOf({ ...own, overNewest });
+  const best = (gain ?? observed ?? 0) > 0 ? chosen : null;
+  return { ...own, text: artefactWithMeans(own, overNewest, references), overNewest, best };
+}
+
+/** What the first line is about: a gain over everything, else whether to merge at all. */
+export function headlineOf<T extends { readonly gainClaimed: boolean }>(of: T & { readonly overNewest: T | null }): T {
+  return of.gainClaimed || of.overNewest === null ? of : of.overNewest;
+}
+
+function artefactWithMeans(own: ArtefactConclusion, overNewest: ArtefactConclusion | null, references: readonly PlacedArm[]): string {
+  if (own.gainClaimed || overNewest === null) return own.text;
+  const { chosen, against, gain, interval, observed, candidates, basis } = own;
+  const reference = references.find(({ is }) => is[0]!.name === against);
+  // Below the newest as well: nothing more is to be told of the means.
+  if (chosen === null || reference === undefined || reference.kind === 'newest') return overNewest.text;
+  const words = { candidates, label: labelOf(reference), gain, interval, observed: observed!, onSecondSet: basis === 'validation' };
+  return `${overNewest.text} ${noShapeText({ ...words, chosen, isBest: chosen === overNewest.chosen })}`;
+}
+
+/** Of a plain mean that an output is as well, the name of that output: it lies there. */
+function nameOf({ kind, recipe, is }: PlacedArm, there: readonly PlacedArm[]): string {
+  const same = kind === 'mean' ? there.find((arm) => arm.kind === 'output' && arm.recipe === recipe) : undefined;
+  return (same ?? { is }).is[0]!.name;
 }
 
 /** What is said of recipes, and what they are compared with, in the order of the differences. */
 export interface RecipesOfGrid extends RecipesConclusion {
   readonly references: readonly string[];
+  /** The best of recipes and plain means against the newest alone; null where that is the same. */
+  readonly overNewest: RecipesConclusion | null;
 }
 
-/** Whether the best recipe is better than the same at the endpoints of the run. */
+/** Whether the best recipe is better than the same at the endpoints of the run; the rows have the plain means, too. */
 export function recipesOfGrid(arms: readonly PlacedArm[], goal: Goal): RecipesOfGrid {
   const isReference = (arm: PlacedArm) => arm.kind === 'newest' || (arm.kind === 'mean' && meansAreReferences(arms));
-  const references = byRecipe(arms.filter(isReference));
-  const means = new Set(arms.filter(isReference).map(({ recipe }) => recipe));
-  const recipes = byRecipe(arms.filter(({ kind, recipe }) => kind === 'output' && !means.has(recipe)));
-  const compared = references.map(({ name, endpoints, window }) => ({
-    name,
-    endpoints,
-    label: window === null ? 'newest' : `mean of ${window}`,
+  const compared = byRecipe(arms.filter(isReference)).map((one) => ({
+    ...one,
+    label: one.window === null ? 'newest' : `mean of ${one.window}`,
   }));
-  return { ...concludeRecipes({ goal, recipes, references: compared }), references: compared.map(({ label }) => label) };
+  const recipes = new Set(arms.filter(isReference).map(({ recipe }) => recipe));
+  const shapes = byRecipe(arms.filter(({ kind, recipe }) => kind === 'output' && !recipes.has(recipe)));
+  const own = concludeRecipes({ goal, recipes: shapes, references: compared });
+  const references = compared.map(({ label }) => label);
+  const means = compared.flatMap((one) => (one.window === null ? [] : [{ ...one, label: `the ${one.label} (${one.name})` }]));
+  const newest = compared.filter(({ window }) => window === null);
+  if (newest.length === 0 || means.length === 0) return { ...own, references, overNewest: null };
+  const overNewest = concludeRecipes({ goal, recipes: [...shapes, ...means], references: newest });
+  const ofMeans = concludeRecipes({ goal, recipes: means, references: compared }).rows.map(
+    (row): RecipeRow => ({ ...row, differences: row.differences.map((one, r) => (compared[r]!.name === row.name ? NOT_COMPARED : one)) }),
+  );
+  return { ...own, text: recipesWithMeans(own, overNewest, means), rows: [...own.rows, ...ofMeans], references, overNewest };
+}
+
+/** Of a plain mean beside itself. */
+const NOT_COMPARED: RecipeDifference = { endpoints: 0, better: 0, effective: 0, gain: null, error: null, interval: null };
+
+function recipesWithMeans(own: RecipesConclusion, overNewest: RecipesConclusion, means: readonly EndpointScores[]): string {
+  if (own.gainClaimed) return own.text;
+  const help = means.some(({ endpoints }) => endpoints.length === 0)
+    ? ` Plain means are outputs of the method sma: with it among those of the grid they are scored with the others.`
+    : '';
+  if (overNewest.chosen === null) return overNewest.text;
+  return `${overNewest.text.replace(` ${SAME_ITEMS}`, '')} ${own.text.replace('Recipes are not', 'Against plain means recipes are not')}${help}`;
 }
 
 /** The place at which the newest outputs end. */

@@ -4,6 +4,7 @@ import { difference } from '../conclusion/difference.ts';
 import { asTrial, type StudiedArm, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
 import { lossAloneText } from '../study/words.ts';
 import { artefactOf, labelOf, type PlacedArm, recipesOfGrid, type SecondSet, windowText } from './conclude.ts';
+import { controlNotes } from './controls.ts';
 import type { ArmScore, GridReference, GridScores, ScoredOutput } from './types.ts';
 
 /** All that a document is made of. */
@@ -71,7 +72,7 @@ export function gridScoresDocument({ identity, goal, validation, reads, warnings
     }),
     artefact: artefactOf(arms, goal, validation),
     recipes: recipesOfGrid(arms, goal),
-    notes: lossAlone === null ? [] : [lossAlone],
+    notes: [...controlNotes(arms, goal), ...(lossAlone === null ? [] : [lossAlone])],
     trials: trials.map(asTrial),
     reads,
     ...spentOn(trials),

@@ -5,6 +5,7 @@ import { type Content, html } from '../../render/html/markup.ts';
 import { badge, htmlPage, list, type PageSection } from '../../render/html/page.ts';
 import { scoreLabel } from '../optimise/page-figures.ts';
 import { firstSentence, gainText, goalWords, probabilityText, spentText, trialCounts } from '../optimise/words.ts';
+import { headlineOf } from './conclude.ts';
 import type { ArmScore, GridScores } from './types.ts';
 import { armScoreText, endText, overText, shapeText, windowRows } from './words.ts';
 
@@ -17,19 +18,20 @@ const MOST_LINES = 6;
 export function gridPage(document: GridScores): string {
   const { outputs, references, artefact, recipes, notes, trials, warnings, reads } = document;
   const [headline, rest] = firstSentence(artefact.text);
+  const first = headlineOf(artefact);
   const ends = [...new Set(outputs.map(({ axes }) => Number(axes.endpoint)))];
   const facts: ([string, Content] | null)[] = [
     [
       'Outputs',
       `${plural(outputs.length, 'output')} at ${plural(ends.length, 'endpoint')}, ${outputs.filter(({ control }) => control).length} of them controls`,
     ],
-    artefact.gain === null
+    first.gain === null
       ? null
       : [
           'Gain',
-          html`${gainText(artefact.gain, artefact.std)} ${artefact.basis === 'validation' ? 'on the second set' : 'shrunken'}, over ${artefact.against}`,
+          html`${gainText(first.gain, first.std)} ${first.basis === 'validation' ? 'on the second set' : 'estimated'}, over ${first.against}`,
         ],
-    artefact.probability === null ? null : ['Better with a probability of', probabilityText(artefact.probability)],
+    first.probability === null ? null : ['Better with a probability of', probabilityText(first.probability)],
     ['Score', `${document.metric ?? 'one number'}, ${goalWords(document.goal)}`],
     ['Evaluator', html`<code>${document.evaluator}</code>`],
     ['Trials', `${trials.length}: ${trialCounts(trials)}`],
@@ -39,7 +41,7 @@ export function gridPage(document: GridScores): string {
   ];
   const scored = [...outputs, ...references].some(({ score }) => score !== null);
   const sections: (PageSection | null)[] = [
-    { title: 'Is this output better?', parts: [artefact.text, ...artefactTable(document)] },
+    { title: 'Is this output better?', parts: [artefact.text, ...artefactTables(document)] },
     { title: 'Is this recipe better?', parts: [recipes.text, ...recipeTable(document)] },
     scored ? { title: 'Scores', parts: [...alongRun(document), ...shapeTable(document)] } : null,
     { title: 'All outputs', parts: [outputTable(document)] },
@@ -50,7 +52,7 @@ export function gridPage(document: GridScores): string {
     title: 'Scores of a grid of merges',
     summary: {
       headline,
-      tone: artefact.gainClaimed ? 'good' : scored ? 'neutral' : 'bad',
+      tone: first.gainClaimed ? 'good' : scored ? 'neutral' : 'bad',
       findings: [rest, recipes.text, ...notes].filter((text) => text !== ''),
       facts: facts.filter((fact) => fact !== null),
     },
@@ -60,20 +62,25 @@ export function gridPage(document: GridScores): string {
 
 const number = (label: string): Column => ({ label, kind: 'number' });
 
-/** What the conclusion takes each output at the newest endpoint for. */
-function artefactTable({ artefact }: GridScores) {
-  const judged = artefact.rows.filter(({ gain }) => gain !== null);
-  if (judged.length === 0) return [];
-  const rows = judged
-    .toSorted((a, b) => b.gain! - a.gain!)
-    .map(({ name, gain, std, observed }) => [
-      html`${name}${name === artefact.chosen ? html` ${badge('neutral', 'chosen')}` : null}`,
-      gainText(gain!, std),
-      observed === null ? '–' : gainText(observed),
-    ]);
+/** What the conclusions take each output at the newest endpoint for. */
+function artefactTables({ artefact }: GridScores) {
+  const tables = [artefact.overNewest, artefact].flatMap((conclusion) => {
+    const judged = conclusion?.rows.filter(({ gain }) => gain !== null) ?? [];
+    if (judged.length === 0) return [];
+    const rows = judged
+      .toSorted((a, b) => b.gain! - a.gain!)
+      .map(({ name, gain, std, observed }) => [
+        html`${name}${name === artefact.best ? html` ${badge('neutral', 'chosen')}` : null}`,
+        gainText(gain!, std),
+        observed === null ? '–' : gainText(observed),
+      ]);
+    const over = conclusion!.against;
+    return [table([{ label: 'Output', kind: 'name' }, number(`Gain over ${over}, estimated (+ is better)`), number('As observed')], rows)];
+  });
+  if (tables.length === 0) return [];
   return [
-    table([{ label: 'Output', kind: 'name' }, number(`Gain over ${artefact.against}, shrunken`), number('As observed')], rows),
-    'The shrunken gain is what is to be expected of an output on other items; the best of many observed gains is best partly by luck.',
+    ...tables,
+    'The estimated gain is what is to be expected on other items, of what it is compared with as well: large gains are pulled towards those of the others, as the best of many observed gains is best partly by luck.',
   ];
 }
 
@@ -153,7 +160,7 @@ function outputTable({ outputs, artefact }: GridScores) {
   const rows = outputs
     .toSorted((a, b) => Number(b.axes.endpoint) - Number(a.axes.endpoint))
     .map((output) => [
-      html`${output.name}${output.name === artefact.chosen ? html` ${badge('neutral', 'chosen')}` : null}${output.control ? html` ${badge('notice', 'control')}` : null}`,
+      html`${output.name}${output.name === artefact.best ? html` ${badge('neutral', 'chosen')}` : null}${output.control ? html` ${badge('notice', 'control')}` : null}`,
       endText(output),
       String(output.axes.window),
       shapeText(output),
@@ -163,7 +170,10 @@ function outputTable({ outputs, artefact }: GridScores) {
       output.flags.join('; '),
     ]);
   const columns: Column[] = [{ label: 'Output', kind: 'name' }, { label: 'Up to' }, { label: 'Window' }, { label: 'Shape' }];
-  return table([...columns, number('Score'), number('Over the newest'), number('Over the plain mean'), { label: 'Crosses' }], rows);
+  return table(
+    [...columns, number('Score'), number('Gain over the newest (+ is better)'), number('Gain over the plain mean'), { label: 'Crosses' }],
+    rows,
+  );
 }
 
 function failureSection({ outputs, references, trials }: GridScores): PageSection | null {

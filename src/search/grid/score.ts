@@ -237,7 +237,11 @@ async function validated(
   const { study, identity } = session;
   const { artefact, outputs, references } = gridScoresDocument({ ...gridInput(session), identity });
   const newest = newestEnd(identity.scored ?? []);
-  const compared = new Set([artefact.chosen, ...references.flatMap(({ name, endpoint }) => (endpoint === newest ? [name] : []))]);
+  const compared = new Set([
+    artefact.chosen,
+    artefact.overNewest?.chosen,
+    ...references.flatMap(({ name, endpoint }) => (endpoint === newest ? [name] : [])),
+  ]);
   const chosen = [...outputs, ...references].flatMap(({ name, trial }) => (trial !== null && compared.has(name) ? [trial] : []));
   const makeable = [...new Set(chosen)].filter((id) => candidates.has(study.trials.find((trial) => trial.id === id)!.recipe));
   const candidate = (id: number) => candidates.get(study.trials.find((trial) => trial.id === id)!.recipe)!.candidate;

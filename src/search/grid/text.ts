@@ -2,6 +2,7 @@ import type { Colors } from '../../render/colors.ts';
 import { formatTable, plural, printable } from '../../render/format.ts';
 import { wrap } from '../../render/wrap.ts';
 import { firstSentence, goalWords, spentText, trialCounts } from '../optimise/words.ts';
+import { headlineOf } from './conclude.ts';
 import type { GridScores } from './types.ts';
 import { armScoreText, overText, shapeText, windowRows } from './words.ts';
 
@@ -16,12 +17,12 @@ export function gridScoresText(document: GridScores, colors: Colors): string {
   const [headline, rest] = firstSentence(artefact.text);
   const failed = [...outputs, ...references].filter(({ trial, score }) => trial !== null && score === null);
   const lines = [
-    ...wrap(printable(headline), WIDTH).map(artefact.gainClaimed ? colors.bold : (line) => line),
+    ...wrap(printable(headline), WIDTH).map(headlineOf(artefact).gainClaimed ? colors.bold : (line) => line),
     ...(rest === '' ? [] : wrap(`  ${printable(rest)}`, WIDTH, '  ')),
     ...wrap(printable(recipes.text), WIDTH, '  '),
     ...notes.flatMap((note) => wrap(printable(note), WIDTH, '  ')),
     '',
-    `${plural(outputs.length, 'output')}, ${printable(metric ?? 'score')}, ${goalWords(goal)}`,
+    `${plural(outputs.length, 'output')}, ${printable(metric ?? 'score')}, ${goalWords(goal)}; of gains + is better`,
     ...outputTable(document, colors),
     '',
     ...failed.slice(0, FAILURES_SHOWN).flatMap(({ name, reason }) => wrap(`no score for ${printable(`${name}: ${reason}`)}`, WIDTH, '  ')),
@@ -41,10 +42,10 @@ function outputTable(document: GridScores, colors: Colors): string[] {
       overText(output.overMean),
       i === 0 && newest !== undefined ? armScoreText(newest) : '',
       i === 0 && mean !== undefined ? armScoreText(mean) : '',
-      output.name === document.artefact.chosen ? 'chosen' : '',
+      output.name === document.artefact.best ? 'chosen' : '',
     ]),
   );
-  const head = ['up to', 'window', 'shape', 'score', 'over newest', 'over mean', 'newest', 'plain mean', ''];
+  const head = ['up to', 'window', 'shape', 'score', 'gain over newest', 'gain over mean', 'newest', 'plain mean', ''];
   const align = head.map((_, column) => (column >= 3 && column <= 7 ? 'right' : 'left'));
   const flags = [...new Set(document.outputs.flatMap((output) => output.flags))];
   return [

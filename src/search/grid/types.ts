@@ -2,10 +2,9 @@ import type { Warning } from '../../base/errors.ts';
 import type { Goal } from '../../checkpoints/results/types.ts';
 import type { MergedMember } from '../../merge/plan/types.ts';
 import type { ArmAxes } from '../../recipe/grid/types.ts';
-import type { ArtefactConclusion } from '../conclusion/artefact.ts';
 import type { Difference } from '../conclusion/types.ts';
 import type { Trial } from '../study/types.ts';
-import type { RecipesOfGrid } from './conclude.ts';
+import type { ArtefactOfGrid, RecipesOfGrid } from './conclude.ts';
 
 /** What a trial said of an output or of what it is compared with; all null where it was not tried. */
 export interface ArmScore {
@@ -59,7 +58,7 @@ export interface GridScores {
   readonly outputs: readonly ScoredOutput[];
   readonly references: readonly GridReference[];
   /** Whether the best output at the newest endpoint is better than what it is compared with. */
-  readonly artefact: ArtefactConclusion;
+  readonly artefact: ArtefactOfGrid;
   /** Whether the best recipe is better wherever along the run it is used. */
   readonly recipes: RecipesOfGrid;
   /** What a reader should know of scores such as these. */

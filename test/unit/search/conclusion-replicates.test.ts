@@ -93,10 +93,23 @@ describe('the best recipe over endpoints', () => {
       references: [newest],
     });
     expect(few).toMatchObject({ gainClaimed: false, chosen: null, interval: null });
-    expect(few.text).toMatch(/^Recipes are not judged: it takes 4 independent endpoints, and those that were scored are worth 3,/);
+    expect(few.text).toMatch(/^Recipes are not judged: it takes 4 independent endpoints, and 3 were scored\. Score more/);
     expect(few.rows[0]!.differences[0]!.gain).toBeCloseTo((0.3 + 0.1 + 0.25) / 3, 12);
     const control = concludeRecipes({ goal: 'maximize', recipes: [recipe('reverse', GAINS, true)], references: [newest] });
     expect(control.chosen).toBeNull();
+  });
+
+  it('says which reference has no score, and speaks of overlap only where it costs something', () => {
+    const mean = { ...newest, name: 'mean', label: 'mean of 40B', endpoints: [] };
+    const without = concludeRecipes({ goal: 'maximize', recipes: [recipe('window 400', GAINS)], references: [newest, mean] });
+    expect(without.text).toBe('Recipes are not judged: at no endpoint is there a score of the mean of 40B.');
+    const wide = scoredAt(ENDS, 30, GAINS);
+    const overlapping = concludeRecipes({
+      goal: 'maximize',
+      recipes: [{ name: 'wide', control: false, endpoints: wide }],
+      references: [{ ...newest, endpoints: newest.endpoints.map((end) => ({ ...end, weights: new Map() })) }],
+    });
+    expect(overlapping.text).toMatch(/and the 6 that were scored are worth \d\.\d, since their windows overlap/);
   });
 
   it('compares where both have a score, and takes smaller losses for better', () => {

@@ -20,7 +20,6 @@ describe('the document of a grid’s scores', () => {
     });
     expect(document.artefact.gain).toBeGreaterThan(0.015);
     expect(document.artefact.gain).toBeLessThan(0.03);
-    expect(document.notes).toEqual([]);
   });
 
   it('judges recipes by endpoints, which are independent where no window overlaps another', () => {
@@ -58,5 +57,50 @@ describe('the document of a grid’s scores', () => {
     expect(none.artefact.text).toBe('No output has a score: nothing can be concluded.');
     expect(gridPage(none)).toContain('no &lt;b&gt;GPU');
     expect(gridScoresText(none, pc.createColors(false))).toContain('no score for');
+  });
+
+  describe('whose plain mean is best', () => {
+    // A grid in which the mean gains 0.03, and the other shape less than that.
+    const swapped = trials.map((trial) => {
+      const other = trial.recipe.endsWith('-sma') ? trial.recipe.replace('-sma', '-wma') : trial.recipe.replace(/-wma$/, '-sma');
+      const { score, items } = trials.find(({ recipe }) => recipe === other)!;
+      return { ...trial, score, items };
+    });
+    const worse = gridScoresDocument({ identity, goal: 'maximize', trials: swapped, reads: 1, warnings: [] });
+
+    it('says first what it gains over the newest, and then that no other shape is better', () => {
+      expect(worse.artefact).toMatchObject({ gainClaimed: false, chosen: 'step2000-w200-wma', best: 'step2000-w200-sma' });
+      expect(worse.artefact.overNewest).toMatchObject({
+        gainClaimed: true,
+        chosen: 'step2000-w200-sma',
+        against: 'step2000',
+        candidates: 2,
+      });
+      expect(worse.artefact.text).toMatch(/^The mean of 200steps \(step2000-w200-sma\) is better than the newest \(step 2000\): by 0\.03/);
+      expect(worse.artefact.text).toMatch(
+        /No evidence that another shape is better than a plain mean: step2000-w200-wma, .* worse than the mean/,
+      );
+      expect(worse.recipes.text).toMatch(/^As a recipe the mean of 200steps \(w200-sma\) is better than the newest: by 0\.0297 /);
+      expect(worse.recipes.text).toContain('No evidence that w200-wma is better as a recipe: 0.0198 worse than the mean of 200steps');
+      expect(worse.recipes.rows.map(({ name }) => name)).toContain('w200-sma');
+    });
+
+    it('chooses it, and nothing that is estimated worse', () => {
+      const lines = gridScoresText(worse, pc.createColors(false)).split('\n');
+      expect(lines.filter((line) => line.endsWith('chosen'))).toEqual([expect.stringMatching(/^step 2000 +200steps +sma/)]);
+      const lower = gridScoresDocument({ identity, goal: 'minimize', trials, reads: 1, warnings: [] });
+      expect(lower.artefact.best).toBeNull();
+      expect(gridScoresText(lower, pc.createColors(false))).not.toContain(' chosen\n');
+      expect(lower.artefact.text).toMatch(/^No evidence of a gain: .* worse than the newest/);
+      expect(lower.artefact.text).not.toContain('plain mean');
+    });
+  });
+
+  it('tells of a control that does as well as what it controls', () => {
+    expect(document.notes).toEqual([
+      'the control wma, reverse did as well as what it controls, or better, at 10 of 10 windows: no sign that the order of these weights matters',
+    ]);
+    const lower = gridScoresDocument({ identity, goal: 'minimize', trials, reads: 1, warnings: [] });
+    expect(lower.notes.join()).not.toContain('control');
   });
 });
