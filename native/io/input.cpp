@@ -232,7 +232,31 @@ void Input::release(std::uint64_t offset, std::uint64_t size, std::uint64_t wind
   if (end != stat_.size) end = end / page_bytes() * page_bytes();
   if (begin >= end) return;
   if (mode_ == InputMode::map) madvise(const_cast<std::uint8_t*>(mapping_.base) + begin, end - begin, MADV_DONTNEED);
-  if (from_cache && !absent_.empty()) drop_from_cache(begin, end);
+  if (from_cache && !absent_.empty() && end > reach) drop_later(begin - std::min(begin, reach), end - reach);
+}
+
+// Collects what is to leave the page cache, and has it leave in large pieces: a call costs much whatever its size. A
+// page that left comes from the device again, so what other threads may still have in work stays out of it, and leaves
+// with the next piece, or when the file is closed.
+void Input::drop_later(std::uint64_t begin, std::uint64_t end) {
+  constexpr std::uint64_t kPiece = std::uint64_t{32} << 20;
+  {
+    const std::lock_guard<std::mutex> lock(consumed_mutex_);
+    const bool none = undropped_.begin == undropped_.end;
+    if (!none && (begin > undropped_.end || end < undropped_.begin)) {
+      std::swap(undropped_.begin, begin);
+      std::swap(undropped_.end, end);
+    } else {
+      if (!none) {
+        begin = std::min(begin, undropped_.begin);
+        end = std::max(end, undropped_.end);
+      }
+      const bool enough = end - begin >= kPiece;
+      undropped_ = {enough ? end : begin, end};
+      if (!enough) return;
+    }
+  }
+  drop_from_cache(begin, end);
 }
 
 // The file offset at or before `offset` where the processor's larger pages meet: cutting one in two costs far

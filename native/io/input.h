@@ -61,6 +61,7 @@ class Input {
   Input() = default;
   bool is_cold();
   std::uint64_t whole_blocks(std::uint64_t offset) const;
+  void drop_later(std::uint64_t begin, std::uint64_t end);
   void drop_from_cache(std::uint64_t begin, std::uint64_t end) const;
   void drop_absent(int fd, std::uint64_t offset, std::uint64_t end) const;
 
@@ -72,10 +73,12 @@ class Input {
   std::once_flag cold_once_;
   bool cold_ = false;
   std::mutex consumed_mutex_;
-  struct {
+  struct Stretch {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
-  } consumed_;  // used and not given back yet
+  };
+  Stretch consumed_;   // used and not given back yet
+  Stretch undropped_;  // given back, and still in the page cache
   std::once_flag residency_once_;
   std::vector<bool> absent_;  // [pages] not resident before; empty = unknown
 };
