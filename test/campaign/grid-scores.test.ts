@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { grid } from '../../src/merge/grid/grid.ts';
@@ -261,6 +261,52 @@ describe('scores of a grid', () => {
     await expect(scoreGrid({ ...asked, output, scores: folder })).rejects.toMatchObject({
       code: 'E_SCORES',
       message: expect.stringContaining('step800-w400steps-wma'),
+    });
+  });
+
+  it('takes results as they come: links, NaN as a failure, and no two results of one merge', async () => {
+    const folder = join(temporary.path, 'mixed');
+    mkdirSync(folder);
+    const { eval: _, goal: __, ...some } = base;
+    const asked = { ...some, scores: folder, endpoints: 'newest', method: ['wma', 'wsm'], decay: 'linear', controls: undefined } as const;
+    const put = (name: string, result: unknown) => writeFileSync(join(folder, `${name}.json`), JSON.stringify(result));
+    const said = (score: number) => ({ score, stderr: 0.001, higher_is_better: true });
+    // Of flat weights, so that they are the plain means.
+    const flat = ['step800-w400steps-wsm-linear', 'step800-w200steps-wsm-linear'];
+    for (const name of flat) put(name, said(0.6));
+    put('step800-w400steps-wma', said(0.7));
+    put('step800', 0.5);
+    // Results of a harness, elsewhere.
+    const elsewhere = join(temporary.path, 'elsewhere');
+    mkdirSync(elsewhere);
+    const results = {
+      results: { arc: { alias: 'arc', 'acc,none': 0.65, 'acc_stderr,none': 0.01 } },
+      higher_is_better: { arc: { acc: true } },
+    };
+    writeFileSync(join(elsewhere, 'results_2026-01-01.json'), JSON.stringify({ ...results, versions: {}, 'n-shot': {}, config: {} }));
+    symlinkSync(elsewhere, join(folder, 'step800-w200steps-wma'));
+    const document = await scoreGrid({ ...asked, output: fresh() });
+    const scoreOf = (name: string) => [...document.outputs, ...document.references].find((one) => one.name === name)!.score;
+    expect(scoreOf('step800-w200steps-wma')).toBe(0.65);
+    expect([scoreOf('step800-w400steps-sma'), document.goal, document.warnings]).toEqual([0.6, 'maximize', []]);
+
+    writeFileSync(join(folder, 'step800.json'), '{"score": NaN}');
+    const less = await scoreGrid({ ...asked, output: fresh() });
+    expect(less.warnings.map(({ message }) => message)).toEqual([expect.stringMatching(/step800\.json \(the score is NaN/)]);
+    expect(less.references.find(({ name }) => name === 'step800')).toMatchObject({ score: null, reason: expect.stringContaining('NaN') });
+    expect(less.artefact.against).toMatch(/sma$/);
+
+    put('step800-w400steps-sma', said(0.6));
+    await scoreGrid({ ...asked, output: fresh() });
+    put('step800-w400steps-sma', said(0.8));
+    await expect(scoreGrid({ ...asked, output: fresh() })).rejects.toMatchObject({
+      code: 'E_SCORES',
+      message: expect.stringMatching(/step800-w400steps-sma\.json says 0\.8, and step800-w400steps-wsm-linear\.json says 0\.6/),
+    });
+    for (const name of ['step800-w400steps-sma', 'step800-w400steps-wsm-linear', 'step800-w400steps-wma', 'step800-w200steps-wsm-linear'])
+      rmSync(join(folder, `${name}.json`), { force: true });
+    await expect(scoreGrid({ ...asked, output: fresh() })).rejects.toMatchObject({
+      message: expect.stringMatching(/no result of step800-w400steps-wma, step800-w400steps-wsm-linear, step800-w200steps-wsm-linear$/),
     });
   });
 

@@ -14,6 +14,12 @@ const EVAL = ['--eval', `${SCORE_WEIGHTS} 0.5,0.5`, '--goal', 'maximize'];
 
 /** A result of all that is scored. */
 const ALL = { 'step400-w200steps-wma.json': '0.6', 'step400.json': '0.5', 'step400-w200steps-sma.json': '0.55' };
+const NANS = { ...ALL, 'step400.json': '{"score": NaN}', 'step400-w200steps-sma.json': 'nan' };
+const TORN_GOALS = {
+  'step400.json': '0.5',
+  'step400-w200steps-sma.json': '{"score": 0.5, "higher_is_better": false}',
+  'step400-w200steps-wma.json': '{"score": 0.5, "higher_is_better": true}',
+};
 
 /** Options beside a grid of one output, over four saves. */
 const line =
@@ -143,7 +149,9 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
     given({ 'step400-w200steps-wma.json': '0.6' }, ['--goal', 'maximize'], 'neither the newest checkpoint alone (step400)'),
   ],
   ['E_SCORES', 3, '--scores of no result', given({ ...ALL, 'step400.json': '{"a": []}' }, ['--goal', 'maximize'], 'step400.json')],
-  ['E_EVALUATOR', 1, '--scores of NaN', given({ ...ALL, 'step400.json': '{"score": NaN}' }, ['--goal', 'maximize'], 'NaN')],
+  ['E_SCORES', 3, '--scores of NaN alone', given(NANS, UP, 'a plain mean (step400-w200steps-sma) has a score')],
+  ['E_SCORES', 3, '--scores of outputs that are NaN', given({ ...ALL, 'step400-w200steps-wma.json': 'nan' }, UP, 'no output has a score')],
+  ['E_GOAL', 2, '--scores of which some are better larger', given(TORN_GOALS, [], 'step400-w200steps-wma.json says that larger scores')],
   [
     'E_METRIC',
     2,

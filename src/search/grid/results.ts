@@ -1,0 +1,128 @@
+import { join } from 'node:path';
+import { type Conflict, MergeError } from '../../base/errors.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { refuse } from '../../base/problems.ts';
+import { storeOf } from '../../base/store/store.ts';
+import { readResult } from '../../checkpoints/results/files.ts';
+import { goalOf } from '../../checkpoints/results/goal.ts';
+import { harnessReport, reportOf } from '../../checkpoints/results/harness.ts';
+import { type ReadOptions, scoreOf } from '../../checkpoints/results/metric.ts';
+import type { Report } from '../../checkpoints/results/report.ts';
+import type { Goal, Score } from '../../checkpoints/results/types.ts';
+
+/** Results that are read at a time. */
+const READ_AT_ONCE = 8;
+
+export const RESULT_HELP =
+  'Put there NAME.json ({"score": 0.61}, or a file of lm-eval) or a folder NAME with its results; or leave out what was not scored of the axes.';
+
+/** What lies in a folder of scores under the name of a model. */
+export interface Result {
+  readonly name: string;
+  readonly path: string;
+  readonly kind: 'file' | 'folder';
+  /** For people: with the ending. */
+  readonly shown: string;
+}
+
+/** What a result says: a score, or why there is none. */
+export interface Said {
+  readonly shown: string;
+  readonly score: Score | null;
+  readonly reason: string | null;
+}
+
+/** What lies in a folder of scores, by name, links followed. @throws MergeError E_NOT_FOUND, E_SCORES where it is no folder */
+export async function resultsIn(folder: string): Promise<ReadonlyMap<string, readonly Result[]>> {
+  const store = storeOf(folder);
+  const entries = await store.list(folder);
+  if (entries === null) throw new MergeError('E_NOT_FOUND', `${folder}: there is no such folder`, { details: { file: folder } });
+  const found = new Map<string, Result[]>();
+  for (const { name, kind } of entries) {
+    if (name.startsWith('.')) continue;
+    const path = join(folder, name);
+    const led = kind === 'link' ? await store.stat(path).catch(() => null) : null;
+    const isFolder = (led?.kind ?? kind) === 'folder';
+    if (!isFolder && !name.endsWith('.json')) continue;
+    const own = isFolder ? name : name.slice(0, -'.json'.length);
+    const result = { name: own, path, kind: isFolder ? 'folder' : 'file', shown: isFolder ? `${name}/` : name } as const;
+    found.set(own, [...(found.get(own) ?? []), result]);
+  }
+  return found;
+}
+
+/**
+ * What the results of merges say. One that cannot be a score (NaN, beyond all bounds, a constraint that does not hold)
+ * is what a failed evaluation is.
+ * @param merges results of one merge each, under whatever names @returns one for each; null where it has no result
+ * @throws MergeError E_SCORES naming every result that cannot be read, and those that say different things of one
+ *   merge; E_METRIC; `signal.reason` on an abort
+ */
+export async function readResults(
+  merges: readonly (readonly Result[])[],
+  reading: ReadOptions,
+  signal: AbortSignal,
+): Promise<readonly (Said | null)[]> {
+  const each = [...new Set(merges.flat())];
+  const read = await mapBounded(each, READ_AT_ONCE, (result) => {
+    signal.throwIfAborted();
+    return readOne(result, reading);
+  });
+  refuse(
+    read.flatMap((one) => ('code' in one ? [one] : [])),
+    { several: (count) => `${count} results cannot be read` },
+  );
+  const said = new Map(each.map((result, i) => [result, read[i] as Said]));
+  const all = merges.map((results) => results.map((result) => said.get(result)!));
+  refuse(all.flatMap(disagreement), { several: (count) => `${count} outputs have results that say different things` });
+  return all.map((one) => one[0] ?? null);
+}
+
+async function readOne({ path, kind, shown }: Result, { metrics = [] }: ReadOptions): Promise<Said | Conflict> {
+  const conflict = (message: string): Conflict => ({ code: 'E_SCORES', message, file: path, help: RESULT_HELP });
+  let report: Report | null;
+  try {
+    const text = kind === 'folder' ? null : await readResult(path);
+    try {
+      report = text === null ? await harnessReport(path, 0) : reportOf(text, shown, path);
+    } catch (error) {
+      // A file says of a score that it is none; of a folder something is torn.
+      if (text === null) throw error;
+      return { shown, score: null, reason: reasonOf(error) };
+    }
+  } catch (error) {
+    return conflict(`${path}: ${reasonOf(error).replace(`${path} `, '')}`);
+  }
+  if (report === null) return conflict(`${path}: there is neither a score nor a result of lm-eval or lighteval`);
+  try {
+    return { shown, score: await scoreOf(report, metrics), reason: null };
+  } catch (error) {
+    return { shown, score: null, reason: reasonOf(error) };
+  }
+}
+
+/** @throws what is no fault of a result */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof MergeError) || error.code !== 'E_EVALUATOR') throw error;
+  return error.message.replace(/^the evaluation gave no score: /, '');
+}
+
+/** Of one merge there is one score, whatever names it has. */
+function disagreement(said: readonly Said[]): Conflict[] {
+  const other = said.find(({ score }) => score?.score !== said[0]!.score?.score);
+  if (other === undefined) return [];
+  const text = ({ shown, score }: Said) => `${shown} says ${score?.score ?? 'that there is no score'}`;
+  const message = `${text(said[0]!)}, and ${text(other)}: both are of one merge`;
+  return [{ code: 'E_SCORES', message, help: 'Leave the one there that counts: equal merges have one result, under one of their names.' }];
+}
+
+/** Which scores are better, as is given or as results say. @throws MergeError E_GOAL where none says it, or they disagree */
+export function goalOfResults(given: Goal | undefined, said: readonly Said[], reading: ReadOptions): Goal {
+  const scored = said.flatMap(({ shown, score }) => (score === null ? [] : [{ shown, score }]));
+  const telling = scored.filter(({ score }) => score.higherIsBetter !== null);
+  const [up, down] = [true, false].map((is) => telling.find(({ score }) => score.higherIsBetter === is));
+  if (given === undefined && up !== undefined && down !== undefined) {
+    throw new MergeError('E_GOAL', `${up.shown} says that larger scores are better, and ${down.shown} that smaller ones are`);
+  }
+  return goalOf(given, (telling[0] ?? scored[0])!.score, reading);
+}
