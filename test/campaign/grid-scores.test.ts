@@ -283,7 +283,7 @@ describe('scores of a grid', () => {
       results: { arc: { alias: 'arc', 'acc,none': 0.65, 'acc_stderr,none': 0.01 } },
       higher_is_better: { arc: { acc: true } },
     };
-    writeFileSync(join(elsewhere, 'results_2026-01-01.json'), JSON.stringify({ ...results, versions: {}, 'n-shot': {}, config: {} }));
+    writeFileSync(join(elsewhere, 'results_2026-01-01.json'), JSON.stringify({ ...results, configs: {} }));
     symlinkSync(elsewhere, join(folder, 'step800-w200steps-wma'));
     const document = await scoreGrid({ ...asked, output: fresh() });
     const scoreOf = (name: string) => [...document.outputs, ...document.references].find((one) => one.name === name)!.score;
