@@ -1,5 +1,5 @@
 import { didYouMean } from '../base/did-you-mean.ts';
-import { optionName } from '../base/option-words.ts';
+import { optionName, spokenTo } from '../base/option-words.ts';
 import { type Problem, refuse } from '../base/problems.ts';
 import { LAUNCH, MACHINE, type Option, OUTPUT, POLICY, PUBLICATION, RANKS, RECIPE, SCORED, SELECT, TRUST } from './options.ts';
 
@@ -54,7 +54,9 @@ const OF_CALLS = ['signal', 'onProgress', 'onEvent'];
  * @param call the name of the function @throws MergeError E_OPTION with every problem
  */
 export function checkGiven(call: string, given: unknown, known: Names): void {
-  refuse(mapProblems(given, known, call, []), { several: (count) => `${count} things are wrong with the options of ${call}()` });
+  refuse(mapProblems(given, known, call, []), {
+    several: (count) => `${count} things are wrong with the options${spokenTo().who === 'library' ? ` of ${call}()` : ''}`,
+  });
 }
 
 /** Refuses what is no path, where a function takes one. @throws MergeError E_OPTION */
@@ -82,7 +84,7 @@ function mapProblems(given: unknown, known: Names, whole: string, path: Problem[
     .filter((name) => values[name] === undefined)
     .map((name) => ({
       path: [...path, name],
-      message: `${named(name)} is missing${path.length === 0 ? `: ${whole}() needs it` : ` in ${whole}`}`,
+      message: `${named(name)} is missing${path.length > 0 ? ` in ${whole}` : spokenTo().who === 'library' ? `: ${whole}() needs it` : ''}`,
     }));
   return [
     ...missing,

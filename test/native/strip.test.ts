@@ -59,7 +59,7 @@ const names = (path: string) => readdirSync(path).sort();
 describe('copies without the state of the trainer', () => {
   it('are made of the saves that windows alone need, and of no other; no save is changed', async () => {
     const before = treeOf(run);
-    const report = await strip(asked({ pin: [200] }));
+    const report = await strip(asked({ keepSteps: [200] }));
     expect(report).toMatchObject({ schema: 'ckpt-merge/strip', run, output: at('copies') });
     expect(report.copies.map(({ step, state, verified }) => [step, state, verified])).toEqual([
       [100, 'made', 'full'],
@@ -67,9 +67,10 @@ describe('copies without the state of the trainer', () => {
       [400, 'made', 'full'],
     ]);
     expect(report.left.map(({ step, reason }) => [step, reason])).toEqual([
-      [200, 'pinned'],
+      [200, 'keepSteps names it'],
       [500, 'the newest, the newest to resume from'],
     ]);
+    expect(report.notes.join()).not.toContain('copies are');
     expect(treeOf(run)).toEqual(before);
     expect(names(at('copies'))).toEqual(['checkpoint-100', 'checkpoint-300', 'checkpoint-400']);
     expect(names(at('copies', 'checkpoint-300'))).not.toContain('optimizer.pt');
@@ -181,6 +182,7 @@ describe('copies without the state of the trainer', () => {
     const before = await discoverRun(home);
     const report = await strip(options);
     expect(report.copies.map(({ path, verified }) => [path, verified])).toEqual([[join(home, save), 'full']]);
+    expect(report.notes.join()).toMatch(/copies are safetensors, of saves in (DCP|torch\.save)/);
     replace(report);
     await merge('after');
     const tensors = (of: string) => readOracle(at(of, readdirSync(at(of)).find((file) => file.endsWith('.safetensors'))!));
@@ -262,7 +264,7 @@ describe('copies without the state of the trainer', () => {
       const path = join(run, `checkpoint-${step}`);
       for (const name of readdirSync(path)) utimesSync(join(path, name), 1e9 + step * hour, 1e9 + step * hour);
     }
-    expect(replace(await strip(asked({ pin: [100, 200] })))).toBe(2);
+    expect(replace(await strip(asked({ keepSteps: [100, 200] })))).toBe(2);
     expect((await discoverRun(run)).abandoned).toEqual([]);
     const plan = await planRecipe({ inputs: [run], outputs: [{ path: at('mean'), select: { last: 4 } }] });
     expect(plan.warnings.map(({ code }) => code)).not.toContain('W_ABANDONED_BRANCH');

@@ -1,13 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { watchLine } from '../../src/merge/watch/text.ts';
 import type { WatchEvent, WatchOptions, WatchRecord } from '../../src/merge/watch/types.ts';
 import { watch } from '../../src/merge/watch/watch.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { steadyEntries, writeRun } from '../support/run-trees.ts';
 import { mergeError } from '../support/safetensors.ts';
 
+const COLORS = pc.createColors(false);
 let folder: ReturnType<typeof temporaryFolder>;
 const at = (...parts: string[]) => join(folder.path, ...parts);
 beforeEach(() => {
@@ -137,12 +140,13 @@ describe('a watch that says which saves to keep', () => {
     const options = { keepWindows: ['2000steps'], select: { last: 2 } };
     await once(options);
     expect(lines().length).toBeGreaterThan(0);
+    // A step that is not saved yet, or not any more.
     save(21);
-    const { summary, keeping } = await once({ ...options, keepSaves: 2 });
-    expect(keeping.at(-1)).toMatchObject({ saves: null, error: expect.stringContaining('keepSaves 2 is too small') });
+    const { summary, keeping } = await once({ ...options, keepSteps: [2500] });
+    expect(keeping.at(-1)).toMatchObject({ saves: null, error: expect.stringContaining('keepSteps names step 2500') });
     expect(summary).toMatchObject({ saves: null, merges: [{ step: 2100 }] });
     expect(lines()).toEqual([]);
-    expect(plan().error).toContain('keepSaves 2 is too small');
+    expect(plan().error).toContain('keepSteps names step 2500');
     // A run of one save says nothing of how often there are others.
     expect((await once({ run: at('young'), output: at('others'), keepWindows: ['500steps'] }).catch((error) => error)).code).toBe(
       'E_NOT_FOUND',
@@ -150,6 +154,54 @@ describe('a watch that says which saves to keep', () => {
     writeRun(at('young'), ENTRIES.slice(0, 1));
     const young = await once({ run: at('young'), output: at('others'), keepWindows: ['500steps'] });
     expect(young.summary).toMatchObject({ saves: null, failed: [] });
+  });
+
+  it('is refused at the first look where the options do not fit the run: no merge is made, and no line stays', async () => {
+    save(1, 20);
+    const options = { keepWindows: ['2000steps'], select: { last: 2 } };
+    await once(options);
+    expect(lines().length).toBeGreaterThan(0);
+    save(21);
+    const error = await mergeError(() => once({ ...options, keepSaves: 2 }));
+    expect(error).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('keepSaves 2 is too small') });
+    expect(lines()).toEqual([]);
+    expect(existsSync(at('merges', 'merged-checkpoint-2100'))).toBe(false);
+    expect((await mergeError(() => once({ ...options, keepWindows: ['200steps'] }))).message).toContain('holds 2 of the saves');
+  });
+
+  it('says at each new save what it cannot tell, where that shows only then', async () => {
+    save(1);
+    const said: string[] = [];
+    const stop = new AbortController();
+    const options = { run: at('run'), output: at('merges'), settle: 0.01, poll: 0.05, threads: 1 };
+    const merged: string[] = [];
+    await watch(
+      { ...options, keepSaves: 2, keepWindows: ['500steps'], select: { last: 1 } },
+      {
+        signal: stop.signal,
+        onEvent: (event) => {
+          if (event.type === 'keeping') said.push(event.error ?? '');
+          if (event.type !== 'merged') return;
+          merged.push(event.output);
+          if (merged.length === 4) stop.abort('done');
+          else save(merged.length + 1);
+        },
+      },
+    ).catch((reason) => expect(reason).toBe('done'));
+    expect(said[0]).toContain('there is one checkpoint');
+    const small = said.filter((text) => text.includes('keepSaves 2 is too small'));
+    expect([small.length, said.length]).toEqual([3, 4]);
+  });
+
+  it('has one line for a look: not of saves that stay only until its rounds are done', async () => {
+    save(1, 20);
+    const options = { keepWindows: ['2000steps'], keepSaves: 5, select: { last: 4, every: '300steps' } };
+    for (const i of [20, 22]) {
+      save(21, i);
+      const { keeping, summary } = await once(options);
+      const said = keeping.map((event) => watchLine(event, COLORS)).filter((line) => line !== '');
+      expect(said).toEqual([expect.stringContaining(`keep ${summary.saves!.keep.length} saves`)]);
+    }
   });
 
   it.each<[string, Partial<WatchOptions>, string]>([

@@ -52,7 +52,7 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
   ['E_OPTION', 2, '--budget missing', line('--windows 100B', '--budget is missing')],
   ['E_OPTION', 2, '--windows missing', line('--budget 9', '--windows is missing')],
   ['E_OPTION', 2, '--budget 0', line('--budget 0 --windows 100B', '--budget')],
-  ['E_OPTION', 2, '--pin word', line('--budget 9 --windows 100B --pin soon', "'soon'")],
+  ['E_OPTION', 2, '--keep-steps word', line('--budget 9 --windows 100B --keep-steps soon', "'soon'")],
   ['E_OPTION', 2, '--spacing word', line('--budget 9 --windows 100B --spacing evn', 'uniform')],
   ['E_OPTION', 2, '--budget below the windows', line('--budget 3 --windows 100B', 'is too small')],
   ['E_OPTION', 2, '--windows of fewer saves', line('--budget 9 --windows 50B', 'holds 2 of the saves')],
@@ -61,7 +61,7 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
   ['E_OPTION', 2, '--spacing ratio of lengths', line('--budget 9 --windows 100B --spacing ratio', 'does not go with windows such as 100B')],
   ['E_OPTION', 2, '--save-every unit', line('--budget 9 --windows 100B --save-every 500steps', '--save-every is in steps')],
   ['E_OPTION', 2, '--save-every unknown', line('--budget 9 --windows 100B', 'nothing says how often', { count: 1 })],
-  ['E_NO_MEMBERS', 3, '--pin of no save', line('--budget 9 --windows 100B --pin 1500', '--pin names step 1500')],
+  ['E_NO_MEMBERS', 3, '--keep-steps of no save', line('--budget 9 --windows 100B --keep-steps 1500', '--keep-steps names step 1500')],
   ['E_NO_TOKENS', 2, '--windows in tokens', line('--budget 9 --windows 100B', 'has none', { tokens: false })],
   [
     'E_SIBLINGS',

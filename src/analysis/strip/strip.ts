@@ -13,6 +13,7 @@ import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { type ConvertOptions, convertEvents, planConversion } from '../../merge/convert.ts';
 import { type KeptSave, keepIn, OF_KEEP, wholeOf } from '../../merge/keep/keep.ts';
+import { bytesOfAll } from '../../merge/keep/save-bytes.ts';
 import { checkMachine } from '../../merge/run.ts';
 import { checkGiven, type Taken } from '../../recipe/given.ts';
 import { MACHINE, TRUST } from '../../recipe/options.ts';
@@ -46,7 +47,7 @@ export async function planStrip(
  * Makes copies of the model alone, of the saves of a run that are kept to be merged and for nothing else: most of the
  * bytes of a save are the optimizer's. Each copy has the bytes of its save's tensors as safetensors, under the names
  * that they have there, and is compared with it when it is made; one that is there is not made again. Not copied are
- * the newest save, the newest to resume from, what a tracker or a link names, and pinned ones. Nothing is deleted or
+ * the newest save, the newest to resume from, what a tracker or a link names, and those of `keepSteps`. Nothing is deleted or
  * moved: {@link replacementLines} would.
  *
  * @throws MergeError what {@link keep} throws; E_OPTION for a folder that is the run; E_OUTPUT_EXISTS where something
@@ -88,7 +89,7 @@ async function makeCopies(options: StripOptions, emit: (event: StripEvent) => vo
       onProgress: (event) => emit({ type: 'verify', event }),
     });
     const made = full ? 'made' : 'there';
-    copies.push({ ...save, state: made, verified: full ? 'full' : 'sample', copyBytes: await bytesOf(save.copy) });
+    copies.push({ ...save, state: made, verified: full ? 'full' : 'sample', copyBytes: await bytesOfAll(save.copy) });
   }
   const done: StripReport = { ...report, schema: 'ckpt-merge/strip', copies, frees: freedBy(copies) };
   emit({ type: 'done', report: done });
@@ -120,6 +121,7 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
   const saves = new Map(run!.checkpoints.map((save) => [wholeOf(run!, save), save]));
   const left: StripReport['left'][number][] = [];
   const found: { readonly save: StrippedSave; readonly conversion: ConvertOptions }[] = [];
+  const others = new Set<string>();
   const space = { needed: 0, available: Number.POSITIVE_INFINITY };
   for (const one of kept.keep) {
     signal?.throwIfAborted();
@@ -142,8 +144,8 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
     };
     const plan = await planConversion(conversion, { signal });
     const there = plan.finished.length > 0;
-    const bytes = await bytesOf(one.path);
-    const copyBytes = there ? await bytesOf(conversion.output) : plan.outputs[0]!.bytes;
+    const bytes = one.bytes;
+    const copyBytes = there ? await bytesOfAll(conversion.output) : plan.outputs[0]!.bytes;
     if (bytes - copyBytes < LEAST_SHARE * bytes) {
       left.push({ path: one.path, step: one.step, reason: 'it holds the model, and hardly anything besides' });
       continue;
@@ -152,13 +154,15 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
       space.needed += plan.freeBytesNeeded;
       space.available = Math.min(space.available, plan.freeBytesAvailable);
     }
+    const { kind } = plan.members[0]!.checkpoint.form;
+    if (kind !== 'safetensors') others.add(CONTAINERS[kind]);
     const state = there ? 'there' : 'missing';
     found.push({ save: { path: one.path, copy: conversion.output, step: one.step, bytes, copyBytes, state, verified: null }, conversion });
   }
   const copies = found.map(({ save }) => save);
   const report: StripReport = {
     ...kept,
-    notes: [...kept.notes, ...(found.length > 0 ? await placeNotes(options) : [])],
+    notes: [...kept.notes, ...containerNotes(others), ...(found.length > 0 ? await placeNotes(options) : [])],
     schema: 'ckpt-merge/strip-plan',
     output,
     copies,
@@ -168,6 +172,13 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
     freeBytesAvailable: space.needed === 0 ? 0 : space.available,
   };
   return { report, conversions: found.map(({ conversion }) => conversion) };
+}
+
+const CONTAINERS = { torch: 'torch.save', dcp: 'DCP' } as const;
+
+/** What there is to say of copies in another container than their saves. */
+function containerNotes(others: ReadonlySet<string>): string[] {
+  return others.size === 0 ? [] : [`copies are safetensors, of saves in ${[...others].join(' and ')}`];
 }
 
 /** What there is to say of where the copies lie. */
@@ -208,25 +219,6 @@ function copyName(path: string, save: RunCheckpoint): string {
 
 function freedBy(copies: readonly StrippedSave[]): number {
   return copies.reduce((sum, { bytes, copyBytes }) => sum + bytes - copyBytes, 0);
-}
-
-/** Bytes of all files of a checkpoint, links followed. */
-async function bytesOf(path: string): Promise<number> {
-  const store = storeOf(path);
-  const entries = await store.list(path);
-  if (entries === null) return (await store.stat(path)).size;
-  let sum = 0;
-  for (const { name, kind } of entries) {
-    const inner = join(path, name);
-    if (kind === 'folder') sum += await bytesOf(inner);
-    // A link to nothing has no bytes, and one to a folder may lead around in a circle.
-    else
-      sum += await store.stat(inner).then(
-        ({ kind: of, size }) => (of === 'file' ? size : 0),
-        () => 0,
-      );
-  }
-  return sum;
 }
 
 /** @throws MergeError E_NO_SPACE with how many would fit */

@@ -37,7 +37,7 @@ export function addKeepOptions(command: Command): Command {
     )
     .addOption(valueOption('--save-every <distance>', 'distance between two saves: 25B, 1000steps (default: the smallest here)', parseText))
     .addOption(
-      valueOption('--pin <steps>', 'steps that are never let go, with commas', (text, where) =>
+      valueOption('--keep-steps <steps>', 'steps that are never let go, with commas', (text, where) =>
         text.split(',').map((part) => parseWholeNumber(part.trim(), where)),
       ),
     );

@@ -2,6 +2,7 @@ import { basename, dirname, join, parse } from 'node:path';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { readStart, storeOf } from '../../base/store/store.ts';
@@ -15,11 +16,12 @@ import type { Quantity, Run, RunCheckpoint, TokenSource } from '../../checkpoint
 import { checkGiven, type Taken } from '../../recipe/given.ts';
 import { TOKENS } from '../../recipe/options.ts';
 import { mostKept, type RetainedWindow, retained, retainedBy, type Spacing, windowsFor } from './retention.ts';
+import { bytesOfAll } from './save-bytes.ts';
 
 export interface KeepOptions extends TokenSource {
   /** Run folder. */
   readonly run: string;
-  /** Saves that there may be at once, the newest and pinned ones among them. */
+  /** Saves that there may be at once, the newest and those of `keepSteps` among them. */
   readonly budget: number;
   /** Windows that are to be merged later: lengths (`125B`, `5000steps`), or all of them shares of the training (`5%`). */
   readonly windows: readonly string[];
@@ -30,7 +32,7 @@ export interface KeepOptions extends TokenSource {
   /** Distance between two saves of the trainer; the smallest that there is when absent. */
   readonly saveEvery?: string | number | undefined;
   /** Steps that are never let go. */
-  readonly pin?: readonly number[] | undefined;
+  readonly keepSteps?: readonly number[] | undefined;
 }
 
 /** What it takes, in the library. */
@@ -41,7 +43,7 @@ export const OF_KEEP = {
   spacing: { kind: 'choice', choices: ['uniform', 'ratio'] },
   atLeast: { kind: 'count' },
   saveEvery: { kind: 'distance' },
-  pin: { kind: 'steps' },
+  keepSteps: { kind: 'steps' },
   ...TOKENS,
 } as const satisfies Taken<KeepOptions>;
 
@@ -51,6 +53,7 @@ export interface KeptSave {
   readonly path: string;
   readonly step: number | null;
   readonly tokens: number | null;
+  /** Of all its files. */
   readonly bytes: number;
   /** Windows that it is a member of, and what holds it besides; `room in the budget` where nothing else does. */
   readonly why: readonly string[];
@@ -83,6 +86,7 @@ export interface KeepReport {
   readonly notes: readonly string[];
 }
 
+const SIZED_AT_ONCE = 8;
 /** Why a save stays that no window needs. */
 const ROOM = 'room in the budget';
 /** Members of a window where nothing is said: with fewer, WSM lost most of its gain. */
@@ -93,7 +97,7 @@ const STATE = /optim|\.distcp$|zero_pp|^common\.pt$|random_states|rng_state|^dis
 /**
  * Which saves of a run to keep so that each window holds at least so many members at every save from now on, and
  * which may go: none while all of them are within the budget. Never the newest, the newest that training can go on from, one that a tracker or a link in the run
- * leads to, a pinned one, or what is of another stage or incomplete. Nothing is deleted.
+ * leads to, one of `keepSteps`, or what is of another stage or incomplete. Nothing is deleted.
  *
  * @throws MergeError E_OPTION for values that cannot be, windows of different kinds, and a budget below what the
  *   windows need, with the least that would do; E_NO_TOKENS, E_NO_POSITION where positions are unknown; what
@@ -112,7 +116,7 @@ async function runOf(options: KeepOptions): Promise<Run> {
 export type KeepRequest = Omit<KeepOptions, keyof TokenSource>;
 
 /** What the caller calls each of these, for messages. */
-export type KeepNames = Readonly<Record<'budget' | 'windows' | 'spacing' | 'atLeast' | 'saveEvery' | 'pin', string>>;
+export type KeepNames = Readonly<Record<'budget' | 'windows' | 'spacing' | 'atLeast' | 'saveEvery' | 'keepSteps', string>>;
 
 const OWN_NAMES: KeepNames = {
   budget: 'budget',
@@ -120,7 +124,7 @@ const OWN_NAMES: KeepNames = {
   spacing: 'spacing',
   atLeast: 'atLeast',
   saveEvery: 'saveEvery',
-  pin: 'pin',
+  keepSteps: 'keepSteps',
 };
 
 /** Refuses what no run could be kept by. @throws MergeError E_OPTION with everything that is wrong */
@@ -131,15 +135,21 @@ export function checkKeep(options: KeepRequest, names: KeepNames): void {
 /**
  * {@link keep} of a run that was looked at before.
  * @param find is asked when all that can be said of the options alone was said
+ * @param sizeOf bytes of all files of a save
  */
-export async function keepIn(find: () => Run | Promise<Run>, options: KeepRequest, names: KeepNames = OWN_NAMES): Promise<KeepReport> {
+export async function keepIn(
+  find: () => Run | Promise<Run>,
+  options: KeepRequest,
+  names: KeepNames = OWN_NAMES,
+  sizeOf: (path: string) => Promise<number> = bytesOfAll,
+): Promise<KeepReport> {
   const asked = askedWindows(options, names);
   const run = await find();
   const saves = savesOf(run);
   const unit = asked.unit ?? (saves.every(({ tokens }) => tokens !== null) ? 'tokens' : 'steps');
   const positions = positionsOf(run, saves, unit);
   const interval = intervalOf(options, positions, unit, names);
-  const fast = await heldFast(run, saves, options.pin ?? [], names);
+  const fast = await heldFast(run, saves, options.keepSteps ?? [], names);
   const held = new Set([...fast.keys()].map((i) => positions[i]!));
   const future = { spacing: asked.spacing, interval, fast: held };
   const windows = fitting(options, asked, positions, unit, { ...future, names });
@@ -149,11 +159,12 @@ export async function keepIn(find: () => Run | Promise<Run>, options: KeepReques
   const kept = new Set([...needed, ...spare]);
   const newest = saves.length - 1;
   const texts = asked.windows.map(({ text }) => text);
+  const bytes = await mapBounded(saves, SIZED_AT_ONCE, (save) => sizeOf(wholeOf(run, save)));
   const list = saves.map((save, i): KeptSave => {
-    const { step, tokens, bytes } = save;
+    const { step, tokens } = save;
     const why = texts.filter((_, w) => members[w]!.includes(i));
     const held = [...(i === newest ? ['the newest'] : []), ...(fast.get(i) ?? [])];
-    return { path: wholeOf(run, save), step, tokens, bytes, why: [...why, ...held, ...(spare.has(i) ? [ROOM] : [])], held };
+    return { path: wholeOf(run, save), step, tokens, bytes: bytes[i]!, why: [...why, ...held, ...(spare.has(i) ? [ROOM] : [])], held };
   });
   const others = run.checkpoints.length - saves.length;
   return {
@@ -254,8 +265,8 @@ function askedWindows({ windows, spacing, budget, atLeast }: KeepRequest, names:
   return { spacing: own, unit: unit === 'share' ? null : (unit as 'tokens' | 'steps'), windows: sorted };
 }
 
-/** The saves of the newest stage. @throws MergeError E_NO_MEMBERS, E_SIBLINGS */
-function savesOf({ path, checkpoints }: Run): readonly RunCheckpoint[] {
+/** The saves of the newest stage, which are planned for. @throws MergeError E_NO_MEMBERS, E_SIBLINGS */
+export function savesOf({ path, checkpoints }: Run): readonly RunCheckpoint[] {
   const newest = checkpoints.at(-1);
   if (newest === undefined) throw new MergeError('E_NO_MEMBERS', `${path}: there is no complete checkpoint`, { details: { file: path } });
   if (newest.ingredient !== null) {
@@ -353,22 +364,23 @@ function fitting(
 async function heldFast(
   run: Run,
   saves: readonly RunCheckpoint[],
-  pins: readonly number[],
+  steps: readonly number[],
   names: KeepNames,
 ): Promise<ReadonlyMap<number, readonly string[]>> {
   const held = new Map<number, string[]>();
   const hold = (i: number, why: string) => held.set(i, [...(held.get(i) ?? []), why]);
-  const unknown = pins.filter((step) => !saves.some((save) => save.step === step));
+  const unknown = steps.filter((step) => !saves.some((save) => save.step === step));
   if (unknown.length > 0) {
     throw new MergeError(
       'E_NO_MEMBERS',
-      `${run.path}: ${optionName(names.pin)} names step ${unknown[0]}, and there is no such checkpoint`,
+      `${run.path}: ${optionName(names.keepSteps)} names step ${unknown[0]}, and there is no such checkpoint`,
       {
         details: { file: run.path },
       },
     );
   }
-  for (const [i, { step }] of saves.entries()) if (step !== null && pins.includes(step)) hold(i, 'pinned');
+  for (const [i, { step }] of saves.entries())
+    if (step !== null && steps.includes(step)) hold(i, `${optionName(names.keepSteps)} names it`);
   for (let i = saves.length - 1; i >= 0; i--) {
     if (!(await holdsState(wholeOf(run, saves[i]!)))) continue;
     hold(i, 'the newest to resume from');

@@ -11,8 +11,8 @@ export function deletionLines(report: Pick<KeepReport, 'delete'>): string[] {
 /** What is kept and why, and how to delete the rest. */
 export function keepText(report: KeepReport, colors: Colors): string {
   const { windows, keep, delete: going, most, budget, notes } = report;
-  const heads = [['window', 'members at least', 'now', 'apart']];
-  const rows = windows.map(({ window, members, now, apart }) => [printable(window), formatCount(members), formatCount(now), apart]);
+  const heads = [['window', 'members now', 'at least, once the run is longer', 'apart']];
+  const rows = windows.map(({ window, members, now, apart }) => [printable(window), formatCount(now), formatCount(members), apart]);
   const freed = going.reduce((sum, { bytes }) => sum + bytes, 0);
   return `${[
     `keep ${colors.bold(plural(keep.length, 'save'))} of ${keep.length + going.length}; of a budget of ${budget}; the windows need at most ${most} at once, now and later`,
@@ -27,7 +27,7 @@ export function keepText(report: KeepReport, colors: Colors): string {
     ...(going.length === 0
       ? ['nothing would be deleted']
       : [
-          `to delete the other ${plural(going.length, 'save')}, ${formatBytes(freed)} of tensors (nothing was deleted):`,
+          `to delete the other ${plural(going.length, 'save')}, ${formatBytes(freed)} (nothing was deleted):`,
           '',
           ...deletionLines(report),
         ]),

@@ -8,7 +8,8 @@ import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
 import { readStart } from '../../base/store/store.ts';
 import { plural } from '../../render/format.ts';
-import { checkKeep, type KeepNames, type KeepReport, type KeepRequest, type KeptSave, keepIn, wholeOf } from '../keep/keep.ts';
+import { checkKeep, type KeepNames, type KeepReport, type KeepRequest, type KeptSave, keepIn, savesOf, wholeOf } from '../keep/keep.ts';
+import { bytesOfAll } from '../keep/save-bytes.ts';
 import { deletionLines } from '../keep/text.ts';
 import { outputExists } from '../output/destination.ts';
 import { firstNeeded } from './selection.ts';
@@ -28,7 +29,7 @@ const NAMES: KeepNames = {
   spacing: 'keepWindows',
   atLeast: 'keepAtLeast',
   saveEvery: 'saveEvery',
-  pin: 'keepSteps',
+  keepSteps: 'keepSteps',
 };
 
 /** What beside the number of saves says which; without that number none of them has a meaning. */
@@ -56,7 +57,12 @@ function requestOf(options: WatchOptions): KeepRequest | null {
       help: `Name them with ${optionName('keepWindows')}, as 125B,500B.`,
     });
   }
-  return { run, budget: keepSaves, windows: keepWindows, atLeast: keepAtLeast, saveEvery, pin: keepSteps };
+  return { run, budget: keepSaves, windows: keepWindows, atLeast: keepAtLeast, saveEvery, keepSteps };
+}
+
+interface Said extends Pick<WatchEvent & { type: 'keeping' }, 'due' | 'error'> {
+  readonly plan: string;
+  readonly newest: string;
 }
 
 /**
@@ -68,7 +74,12 @@ export class Keeping {
   readonly #request: KeepRequest;
   readonly #folder: HeldFolder;
   readonly #emit: (event: WatchEvent) => void;
+  readonly #sizes = new Map<string, number>();
   #written = '';
+  /** What was said last, and of which newest save. */
+  #said: Said = { plan: '', newest: '', due: false, error: null };
+  /** Whether there was a look at saves. */
+  #begun = false;
   #saves: KeptSaves | null = null;
 
   private constructor(options: WatchOptions, request: KeepRequest, folder: HeldFolder, emit: (event: WatchEvent) => void) {
@@ -105,27 +116,54 @@ export class Keeping {
   }
 
   /**
-   * Plans anew, and writes what has changed. A run that is too young, or that the options do not fit, is said, and
-   * leaves no line that deletes anything.
-   * @throws MergeError of the side of outputs
+   * Plans anew, and writes what has changed. A run that is too young, or that the options do not fit any more, is
+   * said at each new save, and leaves no line that deletes anything.
+   * @throws MergeError E_OPTION where the options do not fit the run as it is at the first look; of the side of outputs
    */
   async update(look: Look): Promise<void> {
     // A run that is not there yet, or was there and is away, has its own line.
     if (look.saves.checkpoints.length === 0) return;
+    const first = !this.#begun;
+    this.#begun = true;
     let report: KeepReport;
     try {
-      report = this.#withheld(await keepIn(() => look.saves, this.#request, NAMES), look);
+      report = this.#withheld(
+        await keepIn(
+          () => look.saves,
+          this.#request,
+          NAMES,
+          (path) => this.#sizeOf(path),
+        ),
+        look,
+      );
     } catch (error) {
       if (!(error instanceof MergeError)) throw error;
       this.#saves = null;
-      // A run that is not there yet has its own line.
-      if (error.code !== 'E_NO_MEMBERS')
-        await this.#write({ schema: 'ckpt-merge/keep', version: 1, error: error.message }, [], error.message);
+      const document = { schema: 'ckpt-merge/keep', version: 1, error: error.message };
+      if (first && error.code === 'E_OPTION' && !this.#isYoung(look)) {
+        // What an earlier watch wrote would delete what these options may need.
+        await this.#replaceBoth(`${JSON.stringify(document)}\n`, []);
+        throw error;
+      }
+      await this.#write(look, document, [], error.message);
       return;
     }
     const named = (saves: readonly KeptSave[]) => saves.map(({ path }) => relative(this.#options.run, path));
     this.#saves = { keep: named(report.keep), delete: named(report.delete) };
-    await this.#write(report, report.delete, null);
+    await this.#write(look, report, report.delete, null);
+  }
+
+  /** Whether there is nothing yet that says how often the trainer saves. */
+  #isYoung({ saves }: Look): boolean {
+    return this.#request.saveEvery === undefined && savesOf(saves).length < 2;
+  }
+
+  /** A save that is complete stays as large as it is; one that its trainer deletes meanwhile has no size. */
+  async #sizeOf(path: string): Promise<number> {
+    const size = this.#sizes.get(path) ?? (await bytesOfAll(path).catch(() => null));
+    if (size === null) return 0;
+    this.#sizes.set(path, size);
+    return size;
   }
 
   /** Without what rounds to come may need: their members stand at distances of their own. */
@@ -142,9 +180,29 @@ export class Keeping {
     return { ...report, keep, delete: report.delete.filter(({ path }) => !needed.has(path)), notes: [...report.notes, note] };
   }
 
-  async #write(document: object, going: readonly KeptSave[], error: string | null): Promise<void> {
+  async #write(look: Look, document: object, going: readonly KeptSave[], error: string | null): Promise<void> {
     const plan = `${JSON.stringify(document)}\n`;
-    if (plan === this.#written) return;
+    if (plan !== this.#written) await this.#replaceBoth(plan, going);
+    this.#written = plan;
+    const said = { plan, newest: look.saves.checkpoints.at(-1)!.name, due: look.todo.length > 0 || look.settling, error };
+    const before = this.#said;
+    const again = error !== null ? said.newest !== before.newest : before.due && !said.due;
+    if (plan === before.plan && !again) return;
+    this.#say(said);
+  }
+
+  /** Says at the end what waited for rounds that are not to come. */
+  end(): void {
+    if (this.#said.due && this.#said.error === null) this.#say({ ...this.#said, due: false });
+  }
+
+  #say(said: Said): void {
+    this.#said = said;
+    const { due, error } = said;
+    this.#emit({ type: 'keeping', saves: this.#saves, lines: join(this.#options.output, LINES_FILE), error, due });
+  }
+
+  async #replaceBoth(plan: string, going: readonly KeptSave[]): Promise<void> {
     const { output, run } = this.#options;
     const [from, to] = await Promise.all([output, run].map((path) => SYSTEM.fs.realpath(path)));
     // From the folder that the file lies in, wherever it is run from.
@@ -160,8 +218,6 @@ export class Keeping {
     // Nothing that is deleted before its plan can be read.
     await this.#replace(PLAN_FILE, plan);
     await this.#replace(LINES_FILE, `${[...head, ...lines].join('\n')}\n`);
-    this.#written = plan;
-    this.#emit({ type: 'keeping', saves: this.#saves, lines: join(output, LINES_FILE), error });
   }
 
   async #replace(name: string, text: string): Promise<void> {

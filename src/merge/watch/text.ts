@@ -24,7 +24,9 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
       return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
     }
     case 'keeping':
-      if (event.saves === null) return `which saves to keep is not known: ${printable(event.error ?? '')}\n`;
+      if (event.saves === null) return `${colors.yellow('which saves to keep is not known')}: ${printable(event.error ?? '')}\n`;
+      // Of rounds that are still to come some saves stay: it is said when they are done.
+      if (event.due) return '';
       return `keep ${plural(event.saves.keep.length, 'save')}; lines that delete the other ${event.saves.delete.length} are in ${printable(event.lines)}\n`;
     case 'idle':
       return `nothing is due: ${idleText(event)}\n`;

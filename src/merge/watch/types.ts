@@ -142,9 +142,16 @@ export type WatchEvent =
   | { readonly type: 'removed'; readonly path: string }
   /**
    * Which saves to keep is another list than before, and stands in the files; null where it is not known, for the
-   * reason that `error` is.
+   * reason that `error` is, which is said again at each new save. `due`: rounds are still to come, after which it is said
+   * again.
    */
-  | { readonly type: 'keeping'; readonly saves: KeptSaves | null; readonly lines: string; readonly error: string | null }
+  | {
+      readonly type: 'keeping';
+      readonly saves: KeptSaves | null;
+      readonly lines: string;
+      readonly error: string | null;
+      readonly due: boolean;
+    }
   /** With `once`: there was nothing to merge among what was looked at. */
   | ({ readonly type: 'idle' } & Looked)
   /** A round failed; `again` says whether it will be tried again. */

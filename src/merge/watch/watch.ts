@@ -156,6 +156,7 @@ class Watch {
     };
     if (this.#merges.length === 0 && this.#failed.length === 0) this.#tools.emit({ type: 'idle', ...looked });
     const { keeping } = this.#tools;
+    keeping?.end();
     const saves = keeping === null ? {} : { saves: keeping.saves };
     return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed: this.#failed, looked, ...saves };
   }

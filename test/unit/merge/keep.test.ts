@@ -1,11 +1,13 @@
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type KeepOptions, keep } from '../../../src/merge/keep/keep.ts';
-import { deletionLines } from '../../../src/merge/keep/text.ts';
+import { deletionLines, keepText } from '../../../src/merge/keep/text.ts';
 import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 import { mergeError } from '../../support/safetensors.ts';
 
+const COLORS = pc.createColors(false);
 let folder: ReturnType<typeof temporaryFolder>;
 let run: string;
 beforeEach(() => {
@@ -76,16 +78,26 @@ describe('keep', () => {
     expect(none.notes.join()).not.toContain('needed');
   });
 
-  it('never lets go of what a tracker or a link leads to, a pinned one, or the newest to resume from', async () => {
+  it('never lets go of what a tracker or a link leads to, one that is named, or the newest to resume from', async () => {
     writeFileSync(join(run, 'latest'), 'checkpoint-300');
     symlinkSync('checkpoint-600', join(run, 'best'));
     writeFileSync(join(run, 'checkpoint-700', 'optimizer.pt'), 'x');
-    const { keep: kept } = await plan({ pin: [200], budget: 14 });
+    const { keep: kept } = await plan({ keepSteps: [200], budget: 14 });
     const why = Object.fromEntries(kept.map((one) => [one.step, one.why]));
-    expect(why[200]).toEqual(['pinned']);
+    expect(why[200]).toEqual(['keepSteps names it']);
     expect(why[300]).toEqual(['latest names it']);
     expect(why[600]).toContain('best leads to it');
     expect(why[700]).toContain('the newest to resume from');
+  });
+
+  it('counts all files of a save, and says what windows hold now and later', async () => {
+    for (let step = 100; step <= 2000; step += 100) writeFileSync(join(run, `checkpoint-${step}`, 'optimizer.pt'), 'x'.repeat(1e6));
+    const report = await plan({ atLeast: 5, budget: 11, windows: ['500steps', '3000steps'] });
+    const sizes = readdirSync(join(run, 'checkpoint-200')).map((name) => statSync(join(run, 'checkpoint-200', name)).size);
+    expect(report.delete[0]).toMatchObject({ step: 200, bytes: sizes.reduce((sum, size) => sum + size, 0) });
+    const text = keepText(report, COLORS);
+    expect(text).toMatch(/to delete the other 9 saves, 9(\.\d+)? MB \(nothing/);
+    expect(text).toMatch(/window +members now +at least, once the run is longer +apart/);
   });
 
   it('looks at complete saves alone, and keeps the rest', async () => {
@@ -126,7 +138,7 @@ describe('keep', () => {
 
   it('refuses what it cannot place', async () => {
     expect(await mergeError(() => plan({ windows: ['5B'] }))).toMatchObject({ code: 'E_NO_TOKENS' });
-    expect(await mergeError(() => plan({ pin: [150] }))).toMatchObject({ code: 'E_NO_MEMBERS' });
+    expect(await mergeError(() => plan({ keepSteps: [150] }))).toMatchObject({ code: 'E_NO_MEMBERS' });
     expect(await mergeError(() => keep({ run: join(folder.path, 'none'), budget: 5, windows: ['5B'] }))).toMatchObject({
       code: 'E_NOT_FOUND',
     });
