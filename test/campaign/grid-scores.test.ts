@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { grid } from '../../src/merge/grid/grid.ts';
+import { grid, planGrid } from '../../src/merge/grid/grid.ts';
 import type { GridScoreOptions } from '../../src/search/grid/options.ts';
 import { readGridScores } from '../../src/search/grid/report.ts';
 import { scoreGrid } from '../../src/search/grid/score.ts';
@@ -308,6 +308,32 @@ describe('scores of a grid', () => {
     await expect(scoreGrid({ ...asked, output: fresh() })).rejects.toMatchObject({
       message: expect.stringMatching(/no result of step800-w400steps-wma, step800-w400steps-wsm-linear, step800-w200steps-wsm-linear$/),
     });
+  });
+
+  it('says which saves cannot be used, within windows and beyond the newest, and with strict refuses', async () => {
+    const torn = join(temporary.path, 'torn');
+    for (const step of [100, 200, 300, 400, 500])
+      cpSync(join(run, `checkpoint-${step}`), join(torn, `checkpoint-${step}`), { recursive: true });
+    for (const step of [300, 500]) truncateSync(join(torn, `checkpoint-${step}`, 'model.safetensors'), 100);
+    const making = { run: torn, windows: '400steps', method: 'wma' } as const;
+    const asked = { ...making, eval: byItem, goal: 'maximize' } as const;
+    const leftOut = ({ warnings }: Pick<GridScores, 'warnings'>) =>
+      warnings.flatMap(({ code, message }) => (code === 'W_LEFT_OUT_MEMBERS' ? [message] : [])).join('\n');
+    const output = fresh();
+    const document = await scoreGrid({ ...asked, output });
+    for (const said of [
+      document,
+      JSON.parse(readFileSync(join(`${output}.scores`, 'result.json'), 'utf8')),
+      await planGrid({ ...making, output }),
+    ])
+      expect(leftOut(said)).toMatch(/checkpoint-300.*checkpoint-500|checkpoint-500.*checkpoint-300/s);
+    // Somebody who names an older save does not ask for the newest.
+    expect(leftOut(await planGrid({ ...making, windows: '200steps', endpoints: '200', output }))).toBe('');
+    for (const call of [
+      () => scoreGrid({ ...asked, output: fresh(), strict: true }),
+      () => planGrid({ ...making, windows: '100steps', output, strict: true }),
+    ])
+      await expect(call()).rejects.toMatchObject({ code: 'E_STRICT', message: expect.stringContaining('checkpoint-500') });
   });
 
   it('judges the chosen output on a second set', async () => {

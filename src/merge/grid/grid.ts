@@ -7,6 +7,7 @@ import { armsRecipe } from '../../recipe/grid/compile.ts';
 import { expandGrid } from '../../recipe/grid/expand.ts';
 import type { Recipe } from '../../recipe/types.ts';
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
+import { refuseUnsound } from '../members/look.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { isBegunByRanks } from '../ranks/board-place.ts';
 import type { Planner } from '../ranks/shared-plan.ts';
@@ -149,6 +150,7 @@ async function* byRanks(work: AskedGrid, rank: Rank | null): AsyncGenerator<Grid
   const look = () => surveyGrid(work, madeByRanks(asked, jobDigest));
   const made = new Made();
   let survey = await look();
+  if (options.strict) refuseUnsound(gridWarnings(survey));
   const before = new Set(survey.arms.flatMap(({ path, state }) => (state === 'there' ? [path] : [])));
   // Each rank on its own plans no more than it has to.
   yield { type: 'plan', plan: rank === null ? (await planWholeGrid(work)).document : ranksPlan(grid.run, survey) };

@@ -1,5 +1,6 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { refuseUnsound } from '../members/look.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { planResolved } from '../run.ts';
 import { batchesOf } from './batches.ts';
@@ -40,6 +41,7 @@ export async function missingBatches({ options }: AskedGrid, { run, arms }: Surv
 export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
   const survey = await surveyGrid(work);
   const { grid, options, asked, signal } = work;
+  if (options.strict) refuseUnsound(gridWarnings(survey));
   const batches = await missingBatches(work, survey);
   const planned: PlannedBatch[] = [];
   const outputs = new Map<string, Pick<GridOutput, 'bytesWritten' | 'batch'>>();

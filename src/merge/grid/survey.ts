@@ -5,8 +5,10 @@ import { keysOf, pick } from '../../base/pick.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
-import type { Run } from '../../checkpoints/run/types.ts';
+import type { BrokenCheckpoint, Run } from '../../checkpoints/run/types.ts';
+import { valuesOf } from '../../recipe/grid/axes.ts';
 import { armsRecipe } from '../../recipe/grid/compile.ts';
+import { everyOf } from '../../recipe/grid/endpoints.ts';
 import { expandGrid } from '../../recipe/grid/expand.ts';
 import type { RecordedSave } from '../../recipe/grid/saves.ts';
 import type { Grid, GridArm } from '../../recipe/grid/types.ts';
@@ -94,7 +96,15 @@ export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, p
       surveyed[i] = { ...surveyed[i]!, state: 'there', bytes: await recordedBytes(path, record) };
     }
   }
-  return { run, arms: surveyed, left, combinations };
+  return { run, arms: surveyed, left, combinations, passedOver: passedOver(grid, run) };
+}
+
+function passedOver({ endpoints, stage }: Grid, { checkpoints, broken }: Run): readonly BrokenCheckpoint[] {
+  const given = valuesOf(endpoints);
+  if (given.length > 0 && !given.some((entry) => entry === 'newest' || entry === 'all' || everyOf(entry) !== null)) return [];
+  const ofStage = (save: { readonly stage: number | null }) => stage === undefined || save.stage === stage;
+  const newest = Math.max(...checkpoints.filter(ofStage).map(({ step }) => step!));
+  return broken.filter((save) => ofStage(save) && save.step > newest);
 }
 
 /** Which saves are copies of the model alone, each looked at once. */

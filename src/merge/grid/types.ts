@@ -1,5 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
-import type { Run } from '../../checkpoints/run/types.ts';
+import type { BrokenCheckpoint, Run } from '../../checkpoints/run/types.ts';
 import type { ArmAxes, Grid, GridArm, LeftArm } from '../../recipe/grid/types.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
@@ -30,6 +30,8 @@ export interface Survey {
   readonly arms: readonly SurveyedArm[];
   readonly left: readonly LeftArm[];
   readonly combinations: number;
+  /** Saves that cannot be used, newer than the newest that can, where merges are to end at the newest. */
+  readonly passedOver: readonly BrokenCheckpoint[];
 }
 
 /** One read of the inputs. */

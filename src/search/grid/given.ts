@@ -4,8 +4,9 @@ import { makeFolder, READABLE } from '../../base/disk/make-folder.ts';
 import { isThere } from '../../base/disk/own-file.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
-import { gridWarnings } from '../../merge/grid/findings.ts';
+import { gridWarnings, leftOutOfArms } from '../../merge/grid/findings.ts';
 import { surveyGrid } from '../../merge/grid/survey.ts';
+import { refuseUnsound } from '../../merge/members/look.ts';
 import { plural } from '../../render/format.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
 import { recipeKey } from '../space/key.ts';
@@ -42,6 +43,8 @@ export async function givenScores(
   await refuseStudy(options.dir);
   await refuseForeignReports(options.dir);
   const survey = await surveyGrid({ grid, options: { ...making, force: true }, asked: { outputs: [] }, signal });
+  const leftOut = leftOutOfArms(survey.arms);
+  if (options.strict) refuseUnsound([...gridWarnings(survey), ...leftOut]);
   await refusePlaces(options, survey);
   const arms = await askedArms(grid, survey, []);
   const results = await resultsIn(folder);
@@ -69,6 +72,7 @@ export async function givenScores(
   const goal = goalOfResults(options.goal, [...said.values()], reading);
   const { identity, trials } = asStudy({ options, grid, making }, arms, recipes, said);
   const warnings: Warning[] = [
+    ...leftOut,
     ...gridWarnings(survey),
     ...strangers(folder, arms, results),
     ...withoutReferences(without),

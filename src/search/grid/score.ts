@@ -3,11 +3,12 @@ import type { Warning } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import type { Run } from '../../checkpoints/run/types.ts';
-import { gridWarnings } from '../../merge/grid/findings.ts';
+import { gridWarnings, leftOutOfArms } from '../../merge/grid/findings.ts';
 import { grid as makeGrid } from '../../merge/grid/grid.ts';
 import { surveyGrid } from '../../merge/grid/survey.ts';
 import { batchText } from '../../merge/grid/text.ts';
 import type { Survey } from '../../merge/grid/types.ts';
+import { refuseUnsound } from '../../merge/members/look.ts';
 import { readProvenance } from '../../merge/record/read-provenance.ts';
 import { checkMachine } from '../../merge/run.ts';
 import { CHECKS, LAUNCH, MACHINE, TRUST } from '../../recipe/options.ts';
@@ -108,6 +109,8 @@ async function runEvaluated(
   const recorded = before.flatMap(({ path, step, tokens }) => (step === null ? [] : [{ name: path, step, tokens }]));
   // What lies in the way of an output is only not scored as one: nothing is written there.
   const survey = await surveyGrid({ grid, options: { ...making, force: true }, asked: { outputs: [] }, signal, recorded });
+  const leftOut = leftOutOfArms(survey.arms);
+  if (options.strict) refuseUnsound([...gridWarnings(survey), ...leftOut]);
   await refusePlaces(options, survey);
   const asked = await askedArms(grid, survey, recorded);
   const known = await knownArms(asked, survey, { before, request }, signal);
@@ -123,7 +126,7 @@ async function runEvaluated(
     const scored = new Set(known.scored.flatMap(({ recipe, is }) => (tried.has(recipe) ? is.map(({ name }) => name) : [])));
     // What was scored need not be there any more.
     const arms = survey.arms.filter(({ name, state }) => state !== 'gone' || !scored.has(name));
-    session.study.warn([...warned, ...gridWarnings({ ...survey, arms })]);
+    session.study.warn([...warned, ...leftOut, ...gridWarnings({ ...survey, arms })]);
     await runRounds(session, roundsOf(known, session), { signal });
     if (!session.study.trials.some(({ score }) => score !== null)) throw noTrial(session);
     if (second !== undefined) await validated(second, session, known, emit, signal);
