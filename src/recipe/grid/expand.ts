@@ -2,6 +2,7 @@ import { type Conflict, MergeError } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import type { QuantityText, Run } from '../../checkpoints/run/types.ts';
+import { formatBytes } from '../../render/format.ts';
 import { resolveWeights } from '../schedule/resolve.ts';
 import type { ResolvedWeights, WeightRequest } from '../schedule/types.ts';
 import { logCovers } from '../select/before-spike.ts';
@@ -22,6 +23,8 @@ const SAME_WEIGHT = 1e-12;
 
 /** Merges over which a grid needs a word of consent. */
 const MOST_ARMS = 1000;
+/** Bytes of a name, on every file system in use. */
+const MOST_OF_NAME = 255;
 /** Combinations of which not even the count is worth working out one by one. */
 const MOST_COMBINATIONS = 100_000;
 
@@ -109,7 +112,7 @@ function refuseMany(count: number, run: Run, all: boolean): void {
     count > MOST_COMBINATIONS
       ? `More than ${MOST_COMBINATIONS} are made by no grid: leave out values of some axes.`
       : worded`Leave out values of some axes; --yes-all makes them all the same.`;
-  throw new MergeError('E_GRID_SIZE', `the grid has ${count} outputs, about ${bytes} bytes`, {
+  throw new MergeError('E_GRID_SIZE', `the grid has ${count} outputs, about ${formatBytes(bytes)}`, {
     details: { file: run.path, outputs: count, bytes },
     help,
   });
@@ -153,7 +156,7 @@ class ArmsOf {
     if (schedule === null) return;
     const name = armName(named);
     const key = JSON.stringify([steps, named.treatment, named.policies]);
-    this.#refuseCollision(name, JSON.stringify([key, named.schedule, named.control, named.stride, named.top, named.window]));
+    this.#refuseName(name, JSON.stringify([key, named.schedule, named.control, named.stride, named.top, named.window]));
     const alike = this.#alike.get(key) ?? [];
     const policies = named.policies === null ? undefined : this.#grid.policies?.[named.policies];
     const combination: Combination = {
@@ -223,8 +226,12 @@ class ArmsOf {
     return known;
   }
 
-  /** Two values that a name does not tell apart, as files of one name in two folders. */
-  #refuseCollision(name: string, what: string): void {
+  /** A name that no folder can have, and two values that one does not tell apart, as files of one name in two folders. */
+  #refuseName(name: string, what: string): void {
+    if (Buffer.byteLength(name) > MOST_OF_NAME) {
+      const message = `a merge of the grid would be called ${name}, which is longer than the ${MOST_OF_NAME} bytes that a file system takes`;
+      this.#wrong.push({ code: 'E_OPTION', message, help: 'Give files that are values of an axis shorter names.' });
+    }
     const before = this.#named.get(name);
     this.#named.set(name, before ?? what);
     if (before === undefined || before === what) return;

@@ -203,6 +203,14 @@ describe('what is stored', () => {
       message: expect.stringContaining('two merges of the grid would be called step40000-w125B-sma'),
     });
   });
+
+  it('must fit into a folder', async () => {
+    await expect(arms({ windows: '125B', weightsFile: `files/${'a'.repeat(250)}.json` })).rejects.toMatchObject({
+      code: 'E_OPTION',
+      message: expect.stringMatching(/-a{250}, which is longer than the 255 bytes|-\w+a{250}, which is longer/),
+    });
+    await expect(arms({ windows: '125B', weightsFile: `files/${'a'.repeat(150)}.json` })).resolves.toHaveLength(1);
+  });
 });
 
 describe('changes of the training', () => {
@@ -244,7 +252,7 @@ describe('size', () => {
     const grid: Partial<Grid> = { windows: stepsFrom(1, 1, 20).map((n) => `${n}ckpt`), endpoints: 'all', controls: 'scramble-seeds:1-12' };
     await expect(arms(grid)).rejects.toMatchObject({
       code: 'E_GRID_SIZE',
-      message: 'the grid has 10400 outputs, about 166400 bytes',
+      message: 'the grid has 10400 outputs, about 166 kB',
       details: { outputs: 10_400, bytes: 166_400 },
     });
     expect(await arms({ ...grid, controls: 'scramble-seeds:1-2' }, RUN, { all: true })).toHaveLength(610);
