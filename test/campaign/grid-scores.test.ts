@@ -165,6 +165,7 @@ describe('scores of a grid', () => {
     const second = await scoreGrid({ ...asked, eval: scoring.eval, resume: true });
     // What ends at 200, 400 and 500 was scored, and stays though its members are gone or 500 is the newest no more.
     expect(new Set(second.outputs.map(({ axes }) => axes.endpoint))).toEqual(new Set([200, 400, 500, 600, 700]));
+    expect(new Set(second.outputs.flatMap(({ axes, earlier }) => (earlier ? [axes.endpoint] : [])))).toEqual(new Set([500]));
     expect(second.outputs.every(({ score }) => score !== null)).toBe(true);
     expect(second.artefact.chosen).toMatch(/^step700-/);
     expect(new Set(scoring.seen).size).toBe(scoring.seen.length);
@@ -247,7 +248,7 @@ describe('scores of a grid', () => {
     expect(said(document)).toEqual(said(evaluated));
     expect(document.warnings).toEqual([]);
     expect(existsSync(output)).toBe(false);
-    expect(readFileSync(join(`${output}.scores`, 'report.html'), 'utf8')).toContain('step800-w400steps-wma');
+    expect(readFileSync(join(`${output}.given`, 'report.html'), 'utf8')).toContain('step800-w400steps-wma');
 
     // What is no output is told, and so is a reference without a result; an output without one is refused by name.
     writeFileSync(join(folder, 'other.json'), '1');

@@ -42,7 +42,15 @@ describe('merge grid --eval', () => {
     const given = await runCli(['grid', 'run', ...axes, '-o', 'other', '--scores', 'scores', '--goal', 'maximize'], { cwd });
     expect([given.code, given.stdout]).toEqual([0, expect.stringContaining('step600-w300steps-wma scored best')]);
     expect(given.stdout).not.toContain('trials  ');
-    expect(existsSync(join(cwd, 'other.scores', 'report.html'))).toBe(true);
+    expect(given.stdout).not.toContain(' evaluating');
+    expect(existsSync(join(cwd, 'other.given', 'report.html'))).toBe(true);
+    // Beside the trials of its own of the same grid.
+    const beside = await runCli(['grid', 'run', ...axes, '-o', 'made', '--scores', 'scores', '--goal', 'maximize'], { cwd });
+    expect(beside.code).toBe(0);
+    writeFileSync(join(cwd, 'scores', 'step600.json'), '{"scor": 1}');
+    const broken = await runCli(['grid', 'run', ...axes, '-o', 'made', '--scores', 'scores', '--goal', 'maximize'], { cwd });
+    expect([broken.code === 0, broken.stderr]).toEqual([false, expect.stringContaining('step600.json')]);
+    expect(broken.stderr).not.toContain('A CSV of step');
   });
 
   it('prints the job array that has another pipeline score it, whose results --scores takes', async () => {

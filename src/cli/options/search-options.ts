@@ -69,7 +69,13 @@ export function addScoringOptions(command: Command): Command {
         parsePath,
       ),
     )
-    .addOption(valueOption('--dir <path>', 'folder of trials, logs and the report of scores (default: DIR.scores)', parsePath))
+    .addOption(
+      valueOption(
+        '--dir <path>',
+        'folder of trials, logs and the report of scores (default: DIR.scores; of --scores DIR.given)',
+        parsePath,
+      ),
+    )
     .addOption(
       flag(
         '--submit',

@@ -54,7 +54,8 @@ export function withoutScoresText(outputs: number, references: number): string {
 
 /** Where nothing is known of how far scores err. */
 export function unjudgedText(chosen: string, label: string, observed: number): string {
-  const scored = observed === 0 ? 'as the' : `${formatDifference(Math.abs(observed))} ${observed > 0 ? 'better' : 'worse'} than the`;
+  const scored =
+    observed === 0 ? 'the same as the' : `${formatDifference(Math.abs(observed))} ${observed > 0 ? 'better' : 'worse'} than the`;
   return `Not judged: ${chosen} scored best, ${scored} ${label}, but without scores of the same items or standard errors nothing is known of how far scores err. Score by item, or validate on a second set.`;
 }
 

@@ -62,6 +62,7 @@ export function gridScoresDocument({ identity, goal, validation, reads, warnings
           overNewest: against(arm, beside(arm, 'newest', null)),
           overMean: against(arm, beside(arm, 'mean', windowText(first!))),
           flags: arm.flags,
+          ...(arm.earlier && { earlier: true as const }),
         },
       ];
     }),

@@ -22,7 +22,7 @@ export interface GridScoreOptions
    * NAME with results of lm-eval or lighteval. Nothing is merged then.
    */
   readonly scores?: string | undefined;
-  /** Folder of trials, logs and reports; `output` with `.scores` behind it when absent. */
+  /** Folder of trials, logs and reports; `output` with `.scores` behind it when absent, of `scores` `.given`. */
   readonly dir?: string | undefined;
   /** Make the grid in `output` first, as `grid` does, and leave it there: else each merge is removed once it is scored. */
   readonly keep?: boolean | undefined;
@@ -102,7 +102,14 @@ export function resolveScores(options: GridScoreOptions): ResolvedScores {
   refuse(problems, { several: (count) => `${count} things are wrong with the options of the grid` });
   // Else it would be refused after the last trial.
   if (options.validate !== undefined) scorerOf({ ...options, eval: options.validate }, worded`--validate`);
-  return { options: { ...options, dir: options.dir ?? `${options.output.replace(/\/+$/, '')}.scores` }, grid, making };
+  return {
+    options: {
+      ...options,
+      dir: options.dir ?? `${options.output.replace(/\/+$/, '')}${options.scores === undefined ? '.scores' : '.given'}`,
+    },
+    grid,
+    making,
+  };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { groupBy } from '../../base/group-by.ts';
 import { formatSeconds, formatStep, plural } from '../../render/format.ts';
 import { type Column, table } from '../../render/html/figure.ts';
 import { type ChartPoint, lineChart, type Series } from '../../render/html/line-chart.ts';
@@ -7,7 +8,7 @@ import { scoreLabel } from '../optimise/page-figures.ts';
 import { firstSentence, gainText, goalWords, probabilityText, spentText, trialCounts } from '../optimise/words.ts';
 import { headlineOf } from './conclude.ts';
 import type { ArmScore, GridScores } from './types.ts';
-import { armScoreText, endText, overText, shapeText, windowRows } from './words.ts';
+import { armScoreText, EARLIER, endText, overText, shapeText, wasGiven, windowRows } from './words.ts';
 
 /** Columns of shapes that a table takes; of more the table of all outputs tells. */
 const MOST_SHAPES = 10;
@@ -36,7 +37,7 @@ export function gridPage(document: GridScores): string {
     ['Evaluator', html`<code>${document.evaluator}</code>`],
     ['Trials', `${trials.length}: ${trialCounts(trials)}`],
     reads === 0 ? null : ['The run was read', reads === 1 ? 'once' : `${reads} times`],
-    ['Spent', spentText(document)],
+    wasGiven(document) ? null : ['Spent', spentText(document)],
     ['Run', html`<code>${document.run}</code>`],
   ];
   const scored = [...outputs, ...references].some(({ score }) => score !== null);
@@ -44,7 +45,7 @@ export function gridPage(document: GridScores): string {
     { title: 'Is this output better?', parts: [artefact.text, ...artefactTables(document)] },
     { title: 'Is this recipe better?', parts: [recipes.text, ...recipeTable(document)] },
     scored ? { title: 'Scores', parts: [...alongRun(document), ...shapeTable(document)] } : null,
-    { title: 'All outputs', parts: [outputTable(document)] },
+    { title: 'All outputs', parts: outputTables(document) },
     failureSection(document),
     warnings.length === 0 ? null : { title: 'Warnings', parts: [list(warnings.map(({ message }) => message))] },
   ];
@@ -99,31 +100,40 @@ function recipeTable({ recipes }: GridScores) {
   ];
 }
 
-/** The chosen recipe, the newest and plain means along the run. */
+/** What is chosen, the newest, plain means and the other recipes along the run; what has the same scores is one line. */
 function alongRun(document: GridScores) {
   const { outputs, references, recipes, artefact } = document;
   if (new Set(outputs.map(({ axes }) => axes.endpoint)).size < 2) return [];
-  const pointsOf = (all: readonly (ArmScore & { readonly x: number })[]): ChartPoint[] =>
-    all
-      .flatMap(({ x, score, stderr }) => (score === null ? [] : [{ x, y: score, ...(stderr !== null && { error: stderr }) }]))
-      .sort((a, b) => a.x - b.x);
-  const chosen = recipes.chosen ?? outputs.find(({ name }) => name === artefact.chosen)?.recipe;
+  const lineOf = (label: string, all: readonly (ArmScore & { readonly x: number })[]) => ({
+    label,
+    trials: all.map(({ trial }) => trial).join(),
+    points: all
+      .flatMap(({ x, score, stderr }): ChartPoint[] => (score === null ? [] : [{ x, y: score, ...(stderr !== null && { error: stderr }) }]))
+      .sort((a, b) => a.x - b.x),
+  });
   const ofRecipe = (recipe: string) =>
-    outputs.filter((output) => output.recipe === recipe).map((output) => ({ ...output, x: Number(output.axes.endpoint) }));
+    lineOf(
+      recipe,
+      outputs.filter((output) => output.recipe === recipe).map((output) => ({ ...output, x: Number(output.axes.endpoint) })),
+    );
   const ofReference = (window: string | null) =>
-    references.filter((one) => one.window === window).map((one) => ({ ...one, x: one.endpoint }));
-  const windows = [...new Set(references.flatMap(({ window }) => (window === null ? [] : [window])))];
-  // A plain mean that is an output as well has its line.
-  const drawn = new Set(references.map(({ trial }) => trial));
-  const others = [
-    ...new Set(outputs.flatMap(({ recipe, control, trial }) => (control || recipe === chosen || drawn.has(trial) ? [] : [recipe]))),
-  ];
-  const series: Series[] = [
-    ...(chosen === undefined ? [] : [{ label: chosen, points: pointsOf(ofRecipe(chosen)) }]),
-    { label: 'newest', points: pointsOf(ofReference(null)) },
-    ...windows.map((window) => ({ label: `mean of ${window}`, points: pointsOf(ofReference(window)) })),
-    ...others.map((recipe) => ({ label: recipe, points: pointsOf(ofRecipe(recipe)) })),
+    lineOf(
+      window === null ? 'newest' : `mean of ${window}`,
+      references.filter((one) => one.window === window).map((one) => ({ ...one, x: one.endpoint })),
+    );
+  const taken = outputs.find(({ name }) => name === artefact.best)?.recipe;
+  const takenMean = references.find(({ name }) => name === artefact.best);
+  const others = new Set(outputs.flatMap(({ recipe, control }) => (control ? [] : [recipe])));
+  const lines = [
+    ...(taken === undefined ? [] : [ofRecipe(taken)]),
+    ...(takenMean === undefined ? [] : [ofReference(takenMean.window)]),
+    ...(recipes.chosen === null ? [] : [ofRecipe(recipes.chosen)]),
+    ...[...new Set([null, ...references.map(({ window }) => window)])].map(ofReference),
+    ...[...others].map(ofRecipe),
   ].filter(({ points }) => points.length > 0);
+  const series = [...groupBy(lines, ({ trials }) => trials).values()].map(
+    (same): Series => ({ label: [...new Set(same.map(({ label }) => label))].join(' = '), points: same[0]!.points }),
+  );
   const hasErrors = series.some(({ points }) => points.some(({ error }) => error !== undefined));
   return [
     lineChart({
@@ -145,8 +155,8 @@ function shapeTable(document: GridScores) {
   return [
     table(
       [{ label: 'Up to' }, { label: 'Window' }, number('Newest'), number('Plain mean'), ...shapes.map(number)],
-      rows.map(({ end, window, newest, mean, outputs }) => [
-        end,
+      rows.map(({ end, earlier, window, newest, mean, outputs }) => [
+        `${end}${earlier ? ' (earlier)' : ''}`,
         window,
         cell(newest),
         cell(mean),
@@ -156,12 +166,12 @@ function shapeTable(document: GridScores) {
   ];
 }
 
-function outputTable({ outputs, artefact }: GridScores) {
+function outputTables({ outputs, artefact }: GridScores) {
   const rows = outputs
     .toSorted((a, b) => Number(b.axes.endpoint) - Number(a.axes.endpoint))
     .map((output) => [
       html`${output.name}${output.name === artefact.best ? html` ${badge('neutral', 'chosen')}` : null}${output.control ? html` ${badge('notice', 'control')}` : null}`,
-      endText(output),
+      `${endText(output)}${output.earlier ? ' (earlier)' : ''}`,
       String(output.axes.window),
       shapeText(output),
       armScoreText(output),
@@ -170,10 +180,11 @@ function outputTable({ outputs, artefact }: GridScores) {
       output.flags.join('; '),
     ]);
   const columns: Column[] = [{ label: 'Output', kind: 'name' }, { label: 'Up to' }, { label: 'Window' }, { label: 'Shape' }];
-  return table(
+  const all = table(
     [...columns, number('Score'), number('Gain over the newest (+ is better)'), number('Gain over the plain mean'), { label: 'Crosses' }],
     rows,
   );
+  return outputs.some(({ earlier }) => earlier) ? [all, EARLIER] : [all];
 }
 
 function failureSection({ outputs, references, trials }: GridScores): PageSection | null {

@@ -4,7 +4,7 @@ import { wrap } from '../../render/wrap.ts';
 import { firstSentence, goalWords, spentText, trialCounts } from '../optimise/words.ts';
 import { headlineOf } from './conclude.ts';
 import type { GridScores } from './types.ts';
-import { armScoreText, overText, shapeText, windowRows } from './words.ts';
+import { armScoreText, EARLIER, overText, shapeText, wasGiven, windowRows } from './words.ts';
 
 const WIDTH = 100;
 /** Lines of the table; `--json` and the page have all. */
@@ -27,15 +27,15 @@ export function gridScoresText(document: GridScores, colors: Colors): string {
     '',
     ...failed.slice(0, FAILURES_SHOWN).flatMap(({ name, reason }) => wrap(`no score for ${printable(`${name}: ${reason}`)}`, WIDTH, '  ')),
     ...(failed.length > FAILURES_SHOWN ? [`and for ${failed.length - FAILURES_SHOWN} more`] : []),
-    `${plural(trials.length, 'evaluation')}: ${trialCounts(trials)}; ${spentText(document)}`,
+    `${plural(trials.length, 'evaluation')}: ${trialCounts(trials)}${wasGiven(document) ? '' : `; ${spentText(document)}`}`,
   ];
   return `${lines.join('\n')}\n`;
 }
 
 function outputTable(document: GridScores, colors: Colors): string[] {
-  const rows = windowRows(document).flatMap(({ end, window, newest, mean, outputs }) =>
+  const rows = windowRows(document).flatMap(({ end, earlier, window, newest, mean, outputs }) =>
     [...outputs.values()].map((output, i) => [
-      ...(i === 0 ? [end, window] : ['', '']),
+      ...(i === 0 ? [`${end}${earlier ? ' (earlier)' : ''}`, window] : ['', '']),
       `${printable(shapeText(output))}${output.control ? ' (control)' : ''}${output.flags.length > 0 ? ' !' : ''}`,
       armScoreText(output),
       overText(output.overNewest),
@@ -51,6 +51,7 @@ function outputTable(document: GridScores, colors: Colors): string[] {
   return [
     ...formatTable([head, ...rows.slice(0, SHOWN)], align).map((line) => line.trimEnd()),
     ...(rows.length > SHOWN ? [colors.dim(`and ${rows.length - SHOWN} more: the page and --json have them`)] : []),
+    ...(document.outputs.some(({ earlier }) => earlier) ? [EARLIER] : []),
     ...flags.map((flag) => colors.yellow(`! ${printable(flag)}`)),
   ];
 }

@@ -32,6 +32,8 @@ export interface ScoredOutput extends ArmScore {
   readonly overMean: Difference | null;
   /** Changes of the training that its window crosses. */
   readonly flags: readonly string[];
+  /** It was scored before, and is no part of the grid as it is asked now. */
+  readonly earlier?: true;
 }
 
 /** What outputs are compared with: a checkpoint alone, or the plain mean of a window. */

@@ -31,10 +31,20 @@ export function shapeText({ axes, name, control }: Pick<ScoredOutput, 'axes' | '
   ].join(', ');
 }
 
+/** What `(earlier)` beside a place means. */
+export const EARLIER = '(earlier): scored before, and no part of the grid as it is asked now';
+
+/** Whether another pipeline scored it: nothing was spent here. */
+export function wasGiven({ seconds, trials }: Pick<GridScores, 'seconds' | 'trials'>): boolean {
+  return trials.length > 0 && seconds.merging === 0 && seconds.evaluating === 0;
+}
+
 /** A row of the table of scores: a window at an endpoint, with what it is compared with and each of its shapes. */
 export interface WindowRow {
   readonly end: string;
   readonly endpoint: number;
+  /** Nothing of it is asked for now. */
+  readonly earlier: boolean;
   readonly window: string;
   readonly newest: GridReference | undefined;
   readonly mean: GridReference | undefined;
@@ -53,13 +63,14 @@ export function windowRows({ outputs, references }: Pick<GridScores, 'outputs' |
     const row = rows.get(key) ?? {
       end: endText(output),
       endpoint,
+      earlier: true,
       window,
       newest: beside('newest'),
       mean: beside('mean'),
       outputs: new Map(),
     };
     row.outputs.set(shapeText(output), output);
-    rows.set(key, row);
+    rows.set(key, { ...row, earlier: row.earlier && output.earlier === true });
   }
   return [...rows.values()];
 }

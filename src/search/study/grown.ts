@@ -14,7 +14,9 @@ export function grownIdentity({ identity: before, trials }: StoredTrials, now: S
     ...now,
     members: [...now.members, ...before.members.filter(({ fingerprint }) => !here.has(fingerprint))],
     scored: [
-      ...before.scored.filter((arm) => recipes.has(arm.recipe) && !known.has(sameAs(arm)) && !named.has(calledAs(arm))),
+      ...before.scored
+        .filter((arm) => recipes.has(arm.recipe) && !known.has(sameAs(arm)) && !named.has(calledAs(arm)))
+        .map((arm) => ({ ...arm, earlier: true as const })),
       ...now.scored,
     ],
   };
@@ -22,11 +24,15 @@ export function grownIdentity({ identity: before, trials }: StoredTrials, now: S
 
 /** Whether a file tells of all that a study is about. */
 export function tellsAll(before: StudyIdentity, now: StudyIdentity): boolean {
-  return JSON.stringify(before.scored?.map(sameAs)) === JSON.stringify(now.scored?.map(sameAs));
+  return JSON.stringify(before.scored?.map(toldAs)) === JSON.stringify(now.scored?.map(toldAs));
 }
 
 function sameAs({ kind, recipe, is }: StudiedArm): string {
   return JSON.stringify([kind, recipe, is.map(({ name }) => name)]);
+}
+
+function toldAs(arm: StudiedArm): string {
+  return `${arm.earlier ? 'earlier ' : ''}${sameAs(arm)}`;
 }
 
 function calledAs({ kind, is }: StudiedArm): string {

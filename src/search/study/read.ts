@@ -30,7 +30,7 @@ export async function readStudy(path: string): Promise<StoredStudy> {
   if (stored === null) {
     throw new MergeError('E_NOT_FOUND', `${file}: there are no trials`, {
       details: { file },
-      help: 'Name the trials.jsonl of a search, a soup or a forecast, or its folder.',
+      help: 'Name the trials.jsonl of a search, a soup, a forecast or a scored grid, or its folder. Of scores that another pipeline gave there are none: the same command makes the page again.',
     });
   }
   if (stored.identity.kind === 'routers') {

@@ -71,6 +71,7 @@ const arm = z.object({
   endpoint: number,
   tokens: number.nullable(),
   flags: z.array(z.string()),
+  earlier: z.literal(true).optional(),
 });
 
 const axis = z.union([z.object({ kind: z.literal('real') }), z.object({ kind: z.enum(['levels', 'choice']), count: index })]);

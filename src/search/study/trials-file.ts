@@ -92,6 +92,8 @@ export interface StudiedArm {
   readonly tokens: number | null;
   /** Changes of the training that its window crosses. */
   readonly flags: readonly string[];
+  /** It was scored before, and is not asked for now. */
+  readonly earlier?: true | undefined;
 }
 
 export interface StudiedCombination {
