@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, 
 import { statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { replacementScript } from '../../src/analysis/strip/script.ts';
 import { planStrip, strip } from '../../src/analysis/strip/strip.ts';
-import { replacementLines } from '../../src/analysis/strip/text.ts';
 import type { StripEvent, StripOptions, StripReport } from '../../src/analysis/strip/types.ts';
 import { SYSTEM } from '../../src/base/disk/system.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
@@ -50,9 +50,9 @@ const asked = (more: Partial<StripOptions> = {}): StripOptions => ({
   ...more,
 });
 const replace = (report: StripReport) => {
-  const lines = replacementLines(report);
-  for (const line of lines) execFileSync('sh', ['-ec', line]);
-  return lines.length;
+  const lines = replacementScript(report);
+  execFileSync('sh', ['-s'], { input: `${lines.join('\n')}\n` });
+  return lines.filter((line) => line.startsWith('put ')).length;
 };
 const names = (path: string) => readdirSync(path).sort();
 
@@ -133,7 +133,7 @@ describe('copies without the state of the trainer', () => {
     expect(plan).toMatchObject({ schema: 'ckpt-merge/strip-plan' });
     expect(plan.copies.map(({ state, verified }) => [state, verified])).toEqual(Array(4).fill(['missing', null]));
     expect(plan.frees).toBeGreaterThan(4 * 290_000);
-    expect(replacementLines(plan)).toEqual([]);
+    expect(replacementScript(plan)).toEqual([]);
     expect(existsSync(at('copies'))).toBe(false);
   });
 
@@ -310,7 +310,8 @@ describe('what is in the way of copies', () => {
       `printf '\\377\\377\\377\\377' | dd of=${file} bs=1 seek=$(( $(wc -c < ${file}) - 8 )) conv=notrunc 2>/dev/null`,
     ]);
     expect(oracle.length).toBe(0);
-    expect((await mergeError(() => strip(asked()))).code).toBe('E_VERIFY');
+    const error = await mergeError(() => strip(asked()));
+    expect(error).toMatchObject({ code: 'E_VERIFY', help: expect.stringContaining(`rm -r -- ${at('copies', 'checkpoint-100')}`) });
   });
 
   it('a save that is cut short is no save of the plan', async () => {
@@ -338,7 +339,26 @@ describe('what is in the way of copies', () => {
   ])('%s is refused, and nothing is touched', async (_, make, code) => {
     const options = make();
     const before = treeOf(dirname(run));
-    expect((await mergeError(() => strip(asked(options)))).code).toBe(code);
+    const error = await mergeError(() => strip(asked(options)));
+    expect(error.code).toBe(code);
+    // There is no such option here.
+    expect(`${error.message} ${error.help}`).not.toMatch(/force/);
     expect(treeOf(dirname(run))).toEqual(before);
   });
+});
+
+it('a file of somebody under the name of a copy stays, and its save too; what was set aside is told of', async () => {
+  rmSync(run, { recursive: true });
+  writeRun(run, [100, 200, 300, 400, 500].map(entry));
+  mkdirSync(join(run, '.checkpoint-200.full'));
+  writeFileSync(join(run, '.checkpoint-200.full', 'model'), 'whole');
+  const before = treeOf(run);
+  const report = await strip(asked());
+  expect(report.left).toContainEqual(expect.objectContaining({ step: 200, reason: expect.stringContaining('lies in the way') }));
+  expect(report.notes.join()).toContain('.checkpoint-200.full was set aside by a script that was cut short');
+  expect(report.copies.map(({ step }) => step)).toEqual([100, 300, 400]);
+  expect(treeOf(run)).toEqual(before);
+  replace(report);
+  expect(names(join(run, '.checkpoint-200.full'))).toEqual(['model']);
+  expect(names(join(run, 'checkpoint-200'))).toContain('optimizer.pt');
 });

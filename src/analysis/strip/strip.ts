@@ -4,6 +4,7 @@ import { drain, eventStream } from '../../base/event-stream.ts';
 import { MOST } from '../../base/limits.ts';
 import { optionName, worded } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
+import { shellQuote } from '../../base/process/shell-quote.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { positionFromName } from '../../checkpoints/names.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
@@ -19,6 +20,7 @@ import { checkGiven, type Taken } from '../../recipe/given.ts';
 import { MACHINE, TRUST } from '../../recipe/options.ts';
 import { formatBytes, plural } from '../../render/format.ts';
 import { verify } from '../verify/verify.ts';
+import { asideOf, placeOfCopy } from './script.ts';
 import type { StripEvent, StripOptions, StrippedSave, StripReport } from './types.ts';
 
 const OF_STRIP = {
@@ -48,7 +50,7 @@ export async function planStrip(
  * bytes of a save are the optimizer's. Each copy has the bytes of its save's tensors as safetensors, under the names
  * that they have there, and is compared with it when it is made; one that is there is not made again. Not copied are
  * the newest save, the newest to resume from, what a tracker or a link names, and those of `keepSteps`. Nothing is deleted or
- * moved: {@link replacementLines} would.
+ * moved: {@link replacementScript} would.
  *
  * @throws MergeError what {@link keep} throws; E_OPTION for a folder that is the run; E_OUTPUT_EXISTS where something
  *   else lies where a copy would go; E_NO_SPACE for copies that do not fit; E_VERIFY for a copy that is not its save's
@@ -78,16 +80,19 @@ async function makeCopies(options: StripOptions, emit: (event: StripEvent) => vo
   for (const [i, save] of report.copies.entries()) {
     emit({ type: 'copy', number: i + 1, count: report.copies.length, save });
     const conversion = conversions[i]!;
-    if (save.state === 'missing') await drain(convertEvents(conversion, { signal }), (event) => emit({ type: 'merge', event }));
+    if (save.state === 'missing')
+      await ofCopy(save.copy, () => drain(convertEvents(conversion, { signal }), (event) => emit({ type: 'merge', event })));
     const full = save.state === 'missing';
     // What was made before was compared then; where that was cut short its checksums, taken as it was read, tell.
-    await verify(save.copy, {
-      ...(full && { full }),
-      inputs: [conversion.input],
-      ranks: 'off',
-      signal,
-      onProgress: (event) => emit({ type: 'verify', event }),
-    });
+    await ofCopy(save.copy, () =>
+      verify(save.copy, {
+        ...(full && { full }),
+        inputs: [conversion.input],
+        ranks: 'off',
+        signal,
+        onProgress: (event) => emit({ type: 'verify', event }),
+      }),
+    );
     const made = full ? 'made' : 'there';
     copies.push({ ...save, state: made, verified: full ? 'full' : 'sample', copyBytes: await bytesOfAll(save.copy) });
   }
@@ -95,6 +100,24 @@ async function makeCopies(options: StripOptions, emit: (event: StripEvent) => vo
   emit({ type: 'done', report: done });
   return done;
 }
+
+/** What is wrong with a copy is mended by removing it: no option overwrites one. */
+async function ofCopy<T>(copy: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof MergeError) || !(error.code in MENDED)) throw error;
+    const { code, message, details, cause } = error;
+    const help = `${MENDED[code as keyof typeof MENDED]}: rm -r -- ${shellQuote(copy)}`;
+    throw new MergeError(code, message, { details, help, cause });
+  }
+}
+
+const MENDED = {
+  E_OUTPUT_EXISTS:
+    'No copy is made over something else. Name another folder, or remove what lies there if you need it no longer, and run the same command again',
+  E_VERIFY: 'The save is as it was, and its copy is not its model. Remove the copy, and the same command makes it again',
+} as const;
 
 /** A plan of copies, and the conversion that makes each of them. */
 interface PlannedStrip {
@@ -131,6 +154,12 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
       left.push({ path: one.path, step: one.step, reason: why });
       continue;
     }
+    const copy = join(output, copyName(one.path, save));
+    const inTheWay = await inTheWayOf({ path: one.path, copy });
+    if (inTheWay !== null) {
+      left.push({ path: one.path, step: one.step, reason: `${inTheWay} lies in the way of its copy` });
+      continue;
+    }
     if (found.length >= most) {
       left.push({ path: one.path, step: one.step, reason: worded`--copies ${most} are made first` });
       continue;
@@ -138,11 +167,11 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
     const conversion: ConvertOptions = {
       ...machine,
       input: save.path,
-      output: join(output, copyName(one.path, save)),
+      output: copy,
       resume: true,
       ranks: 'off',
     };
-    const plan = await planConversion(conversion, { signal });
+    const plan = await ofCopy(copy, () => planConversion(conversion, { signal }));
     const there = plan.finished.length > 0;
     const bytes = one.bytes;
     const copyBytes = there ? await bytesOfAll(conversion.output) : plan.outputs[0]!.bytes;
@@ -160,11 +189,18 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
     found.push({ save: { path: one.path, copy: conversion.output, step: one.step, bytes, copyBytes, state, verified: null }, conversion });
   }
   const copies = found.map(({ save }) => save);
+  const elsewhere = found.length > 0 && (await onAnotherFileSystem(options));
   const report: StripReport = {
     ...kept,
-    notes: [...kept.notes, ...containerNotes(others), ...(found.length > 0 ? await placeNotes(options) : [])],
+    notes: [
+      ...kept.notes,
+      ...containerNotes(others),
+      ...(await asideNotes(options.run)),
+      ...(elsewhere ? [`${output} is on another file system than the run: to move a copy is to write it again`] : []),
+    ],
     schema: 'ckpt-merge/strip-plan',
     output,
+    elsewhere,
     copies,
     left,
     frees: freedBy(copies),
@@ -181,8 +217,7 @@ function containerNotes(others: ReadonlySet<string>): string[] {
   return others.size === 0 ? [] : [`copies are safetensors, of saves in ${[...others].join(' and ')}`];
 }
 
-/** What there is to say of where the copies lie. */
-async function placeNotes({ run, output }: StripOptions): Promise<string[]> {
+async function onAnotherFileSystem({ run, output }: StripOptions): Promise<boolean> {
   const above = async (path: string): Promise<string> =>
     storeOf(path)
       .stat(path)
@@ -190,8 +225,16 @@ async function placeNotes({ run, output }: StripOptions): Promise<string[]> {
         ({ volume }) => volume,
         () => (dirname(path) === path ? '' : above(dirname(path))),
       );
-  if ((await above(resolve(run))) === (await above(resolve(output)))) return [];
-  return [`${output} is on another file system than the run: to move a copy is to write it again`];
+  return (await above(resolve(run))) !== (await above(resolve(output)));
+}
+
+/** What a script that was cut short has set aside, and not removed or replaced. */
+async function asideNotes(run: string): Promise<string[]> {
+  const aside = ((await storeOf(run).list(run)) ?? []).filter(({ name }) => /^\..+\.full$/.test(name));
+  if (aside.length === 0) return [];
+  return [
+    `${aside[0]!.name} was set aside by a script that was cut short${aside.length > 1 ? `, and so were ${aside.length - 1} others` : ''}: run it again`,
+  ];
 }
 
 /** Why a save that is kept stays as it is; null where it is kept to be merged alone. */
@@ -205,6 +248,15 @@ async function whyLeft({ path, held, step }: KeptSave, save: RunCheckpoint): Pro
   if (named?.step !== step || (named?.stage ?? null) !== save.stage)
     return `its name does not say that it is at step ${step}, and a copy has no state that would`;
   return null;
+}
+
+/** What the copy would be put over or the save set aside into; null where nothing is. */
+async function inTheWayOf(save: Pick<StrippedSave, 'path' | 'copy'>): Promise<string | null> {
+  const entries = (await storeOf(dirname(save.path)).list(dirname(save.path))) ?? [];
+  const taken = new Set(entries.map(({ name }) => name));
+  const [place, aside] = [placeOfCopy(save), asideOf(save.path)];
+  if (place !== save.path && taken.has(basename(place))) return place;
+  return taken.has(basename(aside)) ? aside : null;
 }
 
 /** A file without its extension. */

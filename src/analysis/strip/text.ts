@@ -1,24 +1,7 @@
-import { basename, dirname, join } from 'node:path';
-import { shellQuote } from '../../base/process/shell-quote.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatTable, plural, printable } from '../../render/format.ts';
-import type { StrippedSave, StripReport } from './types.ts';
-
-/**
- * The lines of a shell that put each copy that was compared in the place of its save. At every moment of a line the
- * model is there once at least.
- */
-export function replacementLines({ copies }: Pick<StripReport, 'copies'>): string[] {
-  return copies.flatMap((save) => (save.verified === null ? [] : [replacementLine(save)]));
-}
-
-function replacementLine({ path, copy }: StrippedSave): string {
-  const [save, made] = [shellQuote(path), shellQuote(copy)];
-  const place = join(dirname(path), basename(copy));
-  if (place !== path) return `mv -- ${made} ${shellQuote(place)} && rm -f -- ${save}`;
-  const aside = shellQuote(join(dirname(path), `.${basename(path)}.full`));
-  return `mv -- ${save} ${aside} && mv -- ${made} ${save} && rm -rf -- ${aside}`;
-}
+import { replacementScript } from './script.ts';
+import type { StripReport } from './types.ts';
 
 /** Which saves have copies, what stays as it is, and how a copy takes the place of its save. */
 export function stripText(report: StripReport, colors: Colors): string {
@@ -38,7 +21,7 @@ export function stripText(report: StripReport, colors: Colors): string {
   const head = planned
     ? `would copy the models of ${colors.bold(plural(missing.length, 'save'))} into ${printable(output)}; ${copies.length - missing.length} are there`
     : `${colors.green('copied')} the models of ${colors.bold(what)} into ${printable(output)}`;
-  const lines = replacementLines(report);
+  const lines = replacementScript(report);
   return `${[
     copies.length === 0 ? 'no save has anything to strip' : head,
     ...(copies.length === 0

@@ -35,6 +35,8 @@ export interface StripReport extends Omit<KeepReport, 'schema'> {
   readonly copies: readonly StrippedSave[];
   /** Saves that stay as they are, and why. */
   readonly left: readonly { readonly path: string; readonly step: number | null; readonly reason: string }[];
+  /** `output` is on another file system than the run: to move a copy is to write it again. */
+  readonly elsewhere: boolean;
   /** Bytes that are freed where each of `copies` takes the place of its save. */
   readonly frees: number;
   /** Bytes of the copies that were missing, and what the file system of `output` has free for them. */

@@ -1,4 +1,5 @@
-import { replacementLines, stripText } from '../../analysis/strip/text.ts';
+import { replacementScript } from '../../analysis/strip/script.ts';
+import { stripText } from '../../analysis/strip/text.ts';
 import type { StripEvent } from '../../analysis/strip/types.ts';
 import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
@@ -84,7 +85,7 @@ async function stripped(
     const report = await interruptible(terminal, (signal) => strip(options, { signal, onEvent }), kept);
     progress.end();
     if (json) writeJson(context, report);
-    else if (shell) terminal.out.write(lined(replacementLines(report)));
+    else if (shell) terminal.out.write(lined(replacementScript(report)));
     else terminal.out.write(stripText(report, terminal.out.colors));
     return 0;
   } finally {

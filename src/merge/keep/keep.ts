@@ -5,13 +5,13 @@ import { MOST } from '../../base/limits.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
-import { readStart, storeOf } from '../../base/store/store.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { positionFromName } from '../../checkpoints/names.ts';
 import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { countsAnew } from '../../checkpoints/run/position.ts';
 import { aboutQuantity, formatQuantity, parseDistance } from '../../checkpoints/run/quantity.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
-import { TRACKERS } from '../../checkpoints/run/tracker.ts';
+import { TRACKERS, trackedNames } from '../../checkpoints/run/tracker.ts';
 import type { Quantity, Run, RunCheckpoint, TokenSource } from '../../checkpoints/run/types.ts';
 import { checkGiven, type Taken } from '../../recipe/given.ts';
 import { TOKENS } from '../../recipe/options.ts';
@@ -91,8 +91,12 @@ const SIZED_AT_ONCE = 8;
 const ROOM = 'room in the budget';
 /** Members of a window where nothing is said: with fewer, WSM lost most of its gain. */
 const LEAST = 4;
-/** What a trainer goes on from. */
-const STATE = /optim|\.distcp$|zero_pp|^common\.pt$|random_states|rng_state|^dist_ckpt|training_state/;
+/** Names of an optimizer's state, as `optimizer.pt`, `model_and_optim`, `zero_pp_rank_0_…`; none of a word that begins so. */
+const OPTIMIZER = /(^|[^A-Za-z])[Oo]ptim(s|i[sz]ers?)?(?![a-z])|zero_pp/;
+/** What else says that a trainer goes on from it, or may. */
+const STATE = /\.distcp$|^common\.pt$|random_states|rng_state|^dist_ckpt|training_state/;
+/** Settings and texts about a state, and no state. */
+const ABOUT = /\.(jsonl?|ya?ml|txt|md|py|log|toml|ini|cfg|html)$/i;
 
 /**
  * Which saves of a run to keep so that each window holds at least so many members at every save from now on, and
@@ -381,17 +385,20 @@ async function heldFast(
   }
   for (const [i, { step }] of saves.entries())
     if (step !== null && steps.includes(step)) hold(i, `${optionName(names.keepSteps)} names it`);
-  for (let i = saves.length - 1; i >= 0; i--) {
-    if (!(await holdsState(wholeOf(run, saves[i]!)))) continue;
+  // A save that may hold a state is no reason to let go of one that surely does.
+  for (let i = saves.length - 1, found = false; i >= 0; i--) {
+    const state = await stateIn(wholeOf(run, saves[i]!));
+    if (state === null || (found && state !== 'optimizer')) continue;
     hold(i, 'the newest to resume from');
-    break;
+    found = true;
+    if (state === 'optimizer') break;
   }
   for (const { name, kind } of (await storeOf(run.path).list(run.path)) ?? []) {
     if (TRACKERS.has(name)) {
-      const said = ((await readStart(join(run.path, name), 256).catch(() => null)) ?? Buffer.alloc(0)).toString('latin1').trim();
-      const step = positionFromName(said)?.step;
+      const said = await trackedNames(join(run.path, name));
+      const named = new Set(said.map((one) => positionFromName(one)?.step));
       for (const [i, save] of saves.entries())
-        if (save.name === said || (step !== undefined && save.step === step)) hold(i, `${name} names it`);
+        if (said.includes(save.name) || (save.step !== null && named.has(save.step))) hold(i, `${name} names it`);
     } else if (kind === 'link') {
       const to = await SYSTEM.fs.realpath(join(run.path, name)).catch(() => null);
       for (const [i, { path }] of saves.entries()) {
@@ -403,14 +410,32 @@ async function heldFast(
   return held;
 }
 
-/** Whether a save holds more than the model: in its folder, or in one inside it. A single file may. */
-async function holdsState(path: string): Promise<boolean> {
+/**
+ * Whether a save holds more than the model, in its folder or in one inside it: an optimizer's state, or what may be some;
+ * null where nothing says so. A single file may.
+ */
+async function stateIn(path: string): Promise<'optimizer' | 'perhaps' | null> {
   const entries = await storeOf(path).list(path);
-  if (entries === null) return true;
-  if (entries.some(({ name }) => STATE.test(name))) return true;
-  for (const { name, kind } of entries) {
-    if (kind !== 'folder') continue;
-    if (((await storeOf(path).list(join(path, name))) ?? []).some((inner) => STATE.test(inner.name))) return true;
-  }
-  return false;
+  if (entries === null) return 'perhaps';
+  const inner = await Promise.all(
+    entries.map(async ({ name, kind }) => {
+      const below = kind === 'folder' ? ((await storeOf(path).list(join(path, name))) ?? []) : [];
+      return below.map((one) => join(name, one.name));
+    }),
+  );
+  const names = [...entries.map(({ name }) => name), ...inner.flat()].filter((name) => !ABOUT.test(name));
+  for (const name of names) if (OPTIMIZER.test(basename(name)) && !(await isEmpty(join(path, name)))) return 'optimizer';
+  return names.some((name) => STATE.test(basename(name))) ? 'perhaps' : null;
+}
+
+/** A file of no bytes, a link to nothing, or an empty folder. */
+async function isEmpty(path: string): Promise<boolean> {
+  const entries = await storeOf(path).list(path);
+  if (entries !== null) return entries.length === 0;
+  return storeOf(path)
+    .stat(path)
+    .then(
+      ({ size }) => size === 0,
+      () => true,
+    );
 }

@@ -100,6 +100,34 @@ describe('keep', () => {
     expect(text).toMatch(/window +members now +at least, once the run is longer +apart/);
   });
 
+  it('takes no file with a like name for the state of a trainer, nor an empty one', async () => {
+    const newest = join(run, 'checkpoint-2000');
+    for (const name of ['optimum_config.json', 'optimizer_config.json', 'optimal.bin', 'optimizer.pt', 'optim.md'])
+      writeFileSync(join(newest, name), name === 'optimizer.pt' ? '' : '{}');
+    // What may be a state and is none for sure is held beside the one that is.
+    writeFileSync(join(run, 'checkpoint-1400', 'rng_state.pth'), 'x');
+    writeFileSync(join(run, 'checkpoint-700', 'optimizer.bin'), 'x');
+    const { keep: kept } = await plan({ budget: 11, windows: ['500steps', '2000steps'] });
+    const why = Object.fromEntries(kept.map((one) => [one.step, one.why]));
+    expect(why[2000]).not.toContain('the newest to resume from');
+    expect(why[1400]).toContain('the newest to resume from');
+    expect(why[700]).toContain('the newest to resume from');
+  });
+
+  it.each([
+    ['latest', '/somewhere/else/run/checkpoint-300\n'],
+    ['latest', 'checkpoint-300\0'],
+    ['latest', '{"path": "/x/run/checkpoint-300", "time": 17}'],
+    ['latest', '"checkpoint-300"'],
+    ['latest', 'run/checkpoint-300/actor'],
+    ['latest_checkpointed_iteration.txt', '\ufeff300\r\n'],
+    ['latest.txt', '{"iteration": 300}'],
+  ])('never lets go of what %s names as %j', async (name, text) => {
+    writeFileSync(join(run, name), text);
+    const { keep: kept } = await plan({ budget: 10 });
+    expect(kept.find(({ step }) => step === 300)?.why).toContain(`${name} names it`);
+  });
+
   it('looks at complete saves alone, and keeps the rest', async () => {
     rmSync(join(run, 'checkpoint-200', 'model.safetensors'));
     writeFileSync(join(run, 'checkpoint-200', 'model.safetensors'), 'torn');

@@ -1,0 +1,67 @@
+import { basename, dirname, join } from 'node:path';
+import { shellQuote } from '../../base/process/shell-quote.ts';
+import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
+import type { StrippedSave, StripReport } from './types.ts';
+
+/** Where a save waits until its copy is in its place. */
+export function asideOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.full`);
+}
+
+/** Where a copy goes: to its save, or beside a file of another name. */
+export function placeOfCopy({ path, copy }: Pick<StrippedSave, 'path' | 'copy'>): string {
+  return join(dirname(path), basename(copy));
+}
+
+const WITHIN = `    mv -- "$2" "$3" || return`;
+/** From another file system nothing is moved in one piece: what lies there under its name is whole. */
+const ACROSS = `    rm -rf -- "$4.new" && cp -R -p -- "$2" "$4.new" && mv -- "$4.new" "$3" || return`;
+
+const WITHIN_DONE = `  is_there "$2" && return 1`;
+const ACROSS_DONE = `  if is_there "$2"; then
+    if [ -d "$2" ]; then cmp -s -- "$2/${PROVENANCE_FILE}" "$3/${PROVENANCE_FILE}"; else cmp -s -- "$2" "$3"; fi || return
+    mv -- "$2" "$2.placed" || return
+  fi
+  rm -rf -- "$2.placed"`;
+
+/**
+ * The script of a shell that puts each copy that was compared in the place of its save. At every moment the model is
+ * there once at least. It goes on where it was cut short, does nothing twice, and leaves a save that changed since it
+ * was copied, and whatever else lies in the way. Empty without such copies.
+ */
+export function replacementScript({ copies, elsewhere }: Pick<StripReport, 'copies' | 'elsewhere'>): string[] {
+  const lines = copies.flatMap((save) => (save.verified === null ? [] : [replacementLine(save)]));
+  if (lines.length === 0) return [];
+  return `# Puts copies in the places of their saves. Run it again where it was cut short; nothing is done twice.
+left=0
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }
+# SAVE COPY PLACE ASIDE: the save is set aside, the copy moved to its place, and then what was set aside removed.
+replace() {
+  if ! is_there "$4"; then
+    is_there "$2" || return 0
+    is_there "$1" || return
+    [ "$1" = "$3" ] || ! is_there "$3" || return
+    changed=$(find "$1" -newer "$2" | head -n 1) && [ -z "$changed" ] || return
+    mv -- "$1" "$4" || return
+  fi
+  if ! is_there "$3"; then
+    is_there "$2" || return
+${elsewhere ? ACROSS : WITHIN}
+  fi
+  if [ -d "$3" ]; then [ -e "$3/${PROVENANCE_FILE}" ] || return; fi
+${elsewhere ? ACROSS_DONE : WITHIN_DONE}
+  rm -rf -- "$4"
+}
+put() { replace "$@" || { left=1; printf 'left as it is: %s\\n' "$1" >&2; }; }
+${lines.join('\n')}
+[ "$left" = 0 ]`.split('\n');
+}
+
+function replacementLine(save: StrippedSave): string {
+  return ['put', ...[save.path, save.copy, placeOfCopy(save), asideOf(save.path)].map(operand)].join(' ');
+}
+
+/** No option of a command, whatever it is called. */
+function operand(path: string): string {
+  return shellQuote(path.startsWith('-') ? `./${path}` : path);
+}

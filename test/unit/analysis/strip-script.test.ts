@@ -1,0 +1,133 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { replacementScript } from '../../../src/analysis/strip/script.ts';
+import type { StrippedSave } from '../../../src/analysis/strip/types.ts';
+import { temporaryFolder } from '../../support/checkpoints.ts';
+import { treeOf } from '../../support/hostile-case.ts';
+
+let folder: ReturnType<typeof temporaryFolder>;
+const at = (...parts: string[]) => join(folder.path, ...parts);
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+afterEach(() => folder.remove());
+
+const FOLDERS = ['checkpoint-100', "it's\u001b'; touch PWNED; #-200", 'new\nline-300', '-rf-400'];
+const FILES = ['step-100', '$(touch PWNED)-200'];
+
+/** A run of saves that have copies, as `strip` leaves them. */
+function saves(files = false, most = FOLDERS.length): StrippedSave[] {
+  for (const home of ['run', 'copies']) mkdirSync(at(home), { recursive: true });
+  return (files ? FILES : FOLDERS).slice(0, most).map((name, i) => {
+    const save = files ? `run/${name}.pt` : `run/${name}`;
+    const copy = files ? `copies/${name}.safetensors` : `copies/${name}`;
+    if (!files) for (const path of [save, copy]) mkdirSync(at(path));
+    writeFileSync(at(files ? save : `${save}/model`), `model ${i} and its optimizer`);
+    writeFileSync(at(files ? copy : `${copy}/model`), `model ${i}`);
+    if (!files) writeFileSync(at(copy, 'merge_provenance.json'), `of ${i}`);
+    const old = new Date(Date.now() - 60_000);
+    for (const path of files ? [save] : [`${save}/model`, save]) utimesSync(at(path), old, old);
+    return { path: save, copy, step: i, bytes: 2, copyBytes: 1, state: 'made', verified: 'full' };
+  });
+}
+const script = (copies: readonly StrippedSave[], elsewhere: boolean) => `${replacementScript({ copies, elsewhere }).join('\n')}\n`;
+const run = (shell: string, text: string) => spawnSync(shell, ['-s'], { input: text, cwd: folder.path, encoding: 'utf8' });
+/** Ends the shell at the `limit`-th command that changes something: before it, or after it, or in the middle of a copy. */
+const killed = (text: string, limit: number, when: 'before' | 'after' | 'amid') => `n=0
+limited() {
+  n=$((n + 1))
+  if [ "$n" = ${limit} ] && [ ${when} = before ]; then kill -9 $$; fi
+  if [ "$n" = ${limit} ] && [ ${when} = amid ] && [ "$1" = cp ]; then mkdir "$6"; echo half >"$6/model"; kill -9 $$; fi
+  command "$@" || return
+  if [ "$n" = ${limit} ]; then kill -9 $$; fi
+}
+mv() { limited mv "$@"; }
+rm() { limited rm "$@"; }
+cp() { limited cp "$@"; }
+${text}`;
+
+describe.each([
+  ['sh', false],
+  ['bash', false],
+  ['sh', true],
+  ['bash', true],
+] as const)('the script that replaces saves, run by %s, copies on another file system: %s', (shell, elsewhere) => {
+  it.each([false, true])('puts each copy in its place, once, whatever it is called; of files: %s', (files) => {
+    const copies = saves(files);
+    const text = script(copies, elsewhere);
+    for (const _ of [1, 2, 3]) {
+      const { status, stderr } = run(shell, text);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      expect(readdirSync(at('run')).sort()).toEqual((files ? FILES.map((name) => `${name}.safetensors`) : FOLDERS).toSorted());
+      for (const [i, { copy }] of copies.entries()) {
+        const place = copy.replace('copies/', 'run/');
+        expect(readFileSync(at(files ? place : `${place}/model`), 'utf8')).toBe(`model ${i}`);
+      }
+      expect(readdirSync(at('copies'))).toEqual([]);
+      expect(readdirSync(folder.path).sort()).toEqual(['copies', 'run']);
+    }
+  });
+
+  it.each([false, true])('cut short before or after any command goes on to the same end; of files: %s', (files) => {
+    let cuts = 0;
+    for (const when of elsewhere ? (['before', 'after', 'amid'] as const) : (['before', 'after'] as const)) {
+      // Of two saves, at most six commands each.
+      for (let limit = 1; limit <= 12; limit++) {
+        folder.remove();
+        folder = temporaryFolder();
+        const copies = saves(files, 2);
+        const text = script(copies, elsewhere);
+        const { signal } = run(shell, killed(text, limit, when));
+        if (signal === null) continue;
+        cuts++;
+        for (const i of copies.keys()) expect(Object.values(contents()).some((content) => content.startsWith(`model ${i}`))).toBe(true);
+        expect(run(shell, text)).toMatchObject({ status: 0, stderr: '' });
+        expect(Object.values(contents()).filter((content) => content.includes('optimizer'))).toEqual([]);
+        expect(readdirSync(at('run')).sort()).toEqual(copies.map(({ copy }) => copy.slice('copies/'.length)).toSorted());
+        expect(readdirSync(at('copies'))).toEqual([]);
+        for (const [i, { copy }] of copies.entries()) {
+          const place = copy.replace('copies/', 'run/');
+          expect(readFileSync(at(files ? place : `${place}/model`), 'utf8')).toBe(`model ${i}`);
+        }
+      }
+    }
+    expect(cuts).toBeGreaterThan(8);
+  });
+
+  it('leaves what changed since it was copied, what lies in the way, and says so', () => {
+    const copies = saves();
+    const soon = new Date(Date.now() + 60_000);
+    utimesSync(at('run/checkpoint-100/model'), soon, soon);
+    mkdirSync(at(`run/.${FOLDERS[2]}.full`));
+    const { status, stderr } = run(shell, script(copies, elsewhere));
+    expect(status).not.toBe(0);
+    expect(stderr).toContain('left as it is: run/checkpoint-100\n');
+    expect(readFileSync(at('run/checkpoint-100/model'), 'utf8')).toContain('optimizer');
+    expect(readFileSync(at('run', FOLDERS[2]!, 'model'), 'utf8')).toContain('optimizer');
+    expect(existsSync(at(`run/.${FOLDERS[2]}.full`))).toBe(true);
+    expect(readFileSync(at('run', FOLDERS[1]!, 'model'), 'utf8')).toBe('model 1');
+  });
+
+  it.each(['file', 'folder'])('overwrites no %s of somebody under the name of a copy', (kind) => {
+    const copies = saves(true);
+    const theirs = at('run/step-100.safetensors');
+    if (kind === 'file') writeFileSync(theirs, 'precious');
+    else mkdirSync(theirs);
+    const before = treeOf(folder.path);
+    expect(run(shell, script(copies.slice(0, 1), elsewhere)).status).not.toBe(0);
+    expect(treeOf(folder.path)).toEqual(before);
+  });
+});
+
+/** Of every file below the folder. */
+function contents(below = ''): Record<string, string> {
+  return Object.fromEntries(
+    readdirSync(at(below), { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory()
+        ? Object.entries(contents(join(below, entry.name)))
+        : [[join(below, entry.name), readFileSync(at(below, entry.name), 'utf8')]],
+    ),
+  );
+}
