@@ -172,7 +172,7 @@ it('the page of a grid shows the chosen recipe, the newest and the plain mean wh
   for (const [line, name] of [
     ['w200-wma', 'step2000-w200-wma'],
     ['newest', 'step2000'],
-    ['mean of 200steps', 'step2000-w200-sma'],
+    ['mean of 200steps = w200-sma', 'step2000-w200-sma'],
   ] as const)
     expect(shown).toContainEqual(expect.stringContaining(`${line} ${scoreOf(name).toPrecision(6)}`));
   const chosen = page.locator('table tr', { hasText: 'step2000-w200-wma' }).filter({ hasText: 'chosen' });

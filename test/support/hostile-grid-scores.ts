@@ -122,7 +122,12 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
   ['E_OUTPUT_EXISTS', 4, "--scores over a user's report", beside('report.html', GIVEN, 'own/report.html is none of this')],
   ['E_OUTPUT_EXISTS', 4, "--eval over a user's result", beside('result.json', EVAL, 'own/result.json is none of this')],
   ['E_OUTPUT_EXISTS', 4, 'scores that are there', after([...GRID, ...EVAL], EVAL, 'holds a grid with 3 scored trials')],
-  ['E_OUTPUT_EXISTS', 4, '--scores into a study', after([...GRID, ...EVAL], ['--scores', 'x', '--goal', 'maximize'], 'holds trials')],
+  [
+    'E_OUTPUT_EXISTS',
+    4,
+    '--scores into a study',
+    after([...GRID, ...EVAL], ['--scores', 'x', '--goal', 'maximize', '--dir', 'grid.scores'], 'holds trials'),
+  ],
   [
     'E_SEARCH_STATE',
     2,
