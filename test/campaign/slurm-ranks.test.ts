@@ -15,6 +15,9 @@ const CALL_MS = 300;
 const reason = withoutSlurm();
 if (reason !== null) console.log(`ranks on Slurm are not tested: ${reason}`);
 
+/** Of a test in which a node fails, which Slurm notices when it likes. */
+const LOST_MS = 280_000;
+
 describe.skipIf(reason !== null)('ranks of a step of Slurm', () => {
   let slurm: Slurm;
   let wanted: Record<string, string>;
@@ -142,18 +145,18 @@ describe.skipIf(reason !== null)('ranks of a step of Slurm', () => {
     expect(hiddenBeside(out)).toEqual([]);
   });
 
-  it('of a submitted job go on without a machine that fails, and the job is done', async () => {
+  it('of a submitted job go on without a machine that fails, and the job is done', { timeout: LOST_MS }, async () => {
     const { folder, out } = checkpoints();
     const { job, log } = await submitted(folder, { callMs: 1000 });
     await there(join(folder, 'started-1'));
-    slurm.fail('n2');
-    expect(await slurm.ended(job), readFileSync(log, 'utf8')).toMatch(/JobState=COMPLETED.*Restarts=0/s);
-    expect(tensorsOf(out)).toEqual(wanted);
-    expect(hiddenBeside(out)).toEqual([]);
-    await slurm.repair('n2');
+    await without('n2', async () => {
+      expect(await slurm.ended(job), readFileSync(log, 'utf8')).toMatch(/JobState=COMPLETED.*Restarts=0/s);
+      expect(tensorsOf(out)).toEqual(wanted);
+      expect(hiddenBeside(out)).toEqual([]);
+    });
   });
 
-  it('of a submitted job are started without a machine that failed before they were', async () => {
+  it('of a submitted job are started without a machine that failed before they were', { timeout: LOST_MS }, async () => {
     const { folder, out } = checkpoints();
     const { job, log } = await submitted(
       folder,
@@ -161,14 +164,24 @@ describe.skipIf(reason !== null)('ranks of a step of Slurm', () => {
       'srun() { [ -e failed ] || until [ -e failed ]; do sleep 0.1; done; command srun "$@"; }',
     );
     await there(log);
-    slurm.fail('n2');
-    writeFileSync(join(folder, 'failed'), '');
-    expect(await slurm.ended(job), readFileSync(log, 'utf8')).toMatch(/JobState=COMPLETED.*Restarts=0/s);
-    expect(readFileSync(log, 'utf8')).toContain('once more');
-    expect(tensorsOf(out)).toEqual(wanted);
-    expect(hiddenBeside(out)).toEqual([]);
-    await slurm.repair('n2');
+    await without('n2', async () => {
+      writeFileSync(join(folder, 'failed'), '');
+      expect(await slurm.ended(job), readFileSync(log, 'utf8')).toMatch(/JobState=COMPLETED.*Restarts=0/s);
+      expect(readFileSync(log, 'utf8')).toContain('once more');
+      expect(tensorsOf(out)).toEqual(wanted);
+      expect(hiddenBeside(out)).toEqual([]);
+    });
   });
+
+  /** Does something while a node has failed, which is there again for what comes after. */
+  async function without(node: string, work: () => Promise<void>): Promise<void> {
+    slurm.fail(node);
+    try {
+      await work();
+    } finally {
+      await slurm.repair(node);
+    }
+  }
 
   /**
    * Submits what `merge submit` prints.

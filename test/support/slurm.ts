@@ -10,6 +10,8 @@ const PROGRAMS = ['munged', 'slurmctld', 'slurmd', 'sbatch', 'srun', 'sinfo', 's
 /** Where daemons lie that a user's PATH leaves out. */
 const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
 const START_MS = 30_000;
+/** The longest that a job of a test takes: Slurm gives a machine up that says nothing for half a minute. */
+const JOB_MS = 200_000;
 const END_MS = 5_000;
 
 /** Why there can be no Slurm here; null where there can. */
@@ -32,7 +34,7 @@ export interface Slurm {
   readonly env: Readonly<Record<string, string>>;
   run(program: string, args: readonly string[], options?: { readonly cwd?: string; readonly input?: string }): Promise<Ended>;
   start(program: string, args: readonly string[], cwd: string): ChildProcess;
-  /** Waits until a job has ended. @returns what `scontrol show job` says of it */
+  /** Waits until a job has ended, for minutes. @returns what `scontrol show job` says of it @throws Error with what Slurm knows of it */
   ended(job: string): Promise<string>;
   /** Ends all at once that runs on a node, as when a machine loses its power. */
   fail(node: string): void;
@@ -118,9 +120,17 @@ export async function startSlurm({ nodes = 4, cpus = 2 } = {}): Promise<Slurm> {
     throw error;
   }
   const ended = async (job: string): Promise<string> => {
+    const until = performance.now() + JOB_MS;
     for (;;) {
       const { stdout } = await run('scontrol', ['show', 'job', job]);
       if (/JobState=(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY)/.test(stdout)) return stdout;
+      if (performance.now() > until) {
+        const [nodes, steps] = [await run('sinfo', ['-N', '-l']), await run('squeue', ['--steps'])];
+        const said = readFileSync(join(folder, 'log', 'slurmctld.log'), 'utf8')
+          .split('\n')
+          .slice(-20);
+        throw new Error([`job ${job} has not ended`, stdout, nodes.stdout, steps.stdout, ...said].join('\n'));
+      }
       await sleep(200);
     }
   };
