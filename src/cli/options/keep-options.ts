@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import { MOST } from '../../base/limits.ts';
 import { addOptions, addTokenOptions } from './merge-options.ts';
 import { choiceOption, debug, flag, json, progress, valueOption } from './options.ts';
-import { parsePath, parseText, parseWholeNumber, wholeNumber } from './values.ts';
+import { atLeast, keptSteps, laterWindows, saveEvery } from './retention-options.ts';
+import { parsePath, wholeNumber } from './values.ts';
 
 /** How fast and with how much of the machine copies are made. */
 const MACHINE = ['threads', 'memory', 'io', 'ioDepth', 'maxRead', 'cache'] as const;
@@ -15,32 +16,16 @@ export function addKeepOptions(command: Command): Command {
   command
     .usage('RUN --budget N --windows LIST [options]')
     .addOption(valueOption('--budget <n>', 'saves that there may be at once (required)', wholeNumber(1, MOST.count)))
-    .addOption(
-      valueOption(
-        '--windows <list>',
-        'windows to merge later, with commas: 125B,500B or 5000steps, or shares of the training as 5%,20% (required)',
-        (text) => text.split(',').map((part) => part.trim()),
-      ),
-    )
+    .addOption(laterWindows('--windows <list>', 'shares of the training as 5%,20% (required)'))
     .addOption(
       choiceOption('--spacing <how>', 'uniform: even, for lengths; ratio: growing with the run, for shares (default: as the windows are)', [
         'uniform',
         'ratio',
       ]),
     )
-    .addOption(
-      valueOption(
-        '--at-least <n>',
-        'members that each window holds at least, at every save from now on (default: 4)',
-        wholeNumber(1, MOST.count),
-      ),
-    )
-    .addOption(valueOption('--save-every <distance>', 'distance between two saves: 25B, 1000steps (default: the smallest here)', parseText))
-    .addOption(
-      valueOption('--keep-steps <steps>', 'steps that are never let go, with commas', (text, where) =>
-        text.split(',').map((part) => parseWholeNumber(part.trim(), where)),
-      ),
-    );
+    .addOption(atLeast('--at-least <n>', 'each window'))
+    .addOption(saveEvery())
+    .addOption(keptSteps());
   addTokenOptions(command);
   command
     .optionsGroup("Copies without the trainer's state:")

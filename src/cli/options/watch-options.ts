@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import { MOST } from '../../base/limits.ts';
 import { mergeOption } from './merge-options.ts';
 import { choiceOption, flag, timeoutOption, valueOption } from './options.ts';
-import { duration, parseNumber, parsePath, parsePositiveInteger, parseText, parseWholeNumber, wholeNumber } from './values.ts';
+import { atLeast, keptSteps, laterWindows, saveEvery } from './retention-options.ts';
+import { duration, parseNumber, parsePath, parsePositiveInteger, parseText, wholeNumber } from './values.ts';
 
 /** What a watch makes, when, and what becomes of it. */
 export function addWatchOptions(command: Command): Command {
@@ -40,26 +41,10 @@ export function addWatchOptions(command: Command): Command {
         wholeNumber(1, MOST.count),
       ),
     )
-    .addOption(
-      valueOption(
-        '--keep-windows <list>',
-        'windows to merge later, with commas: 125B,500B or 5000steps, or shares as 5%,20% (required with --keep-saves)',
-        (text) => text.split(',').map((part) => part.trim()),
-      ),
-    )
-    .addOption(
-      valueOption(
-        '--keep-at-least <n>',
-        'members that each of these holds at least, at every save from now on (default: 4)',
-        wholeNumber(1, MOST.count),
-      ),
-    )
-    .addOption(valueOption('--save-every <distance>', 'distance between two saves: 25B, 1000steps (default: the smallest here)', parseText))
-    .addOption(
-      valueOption('--keep-steps <steps>', 'steps that are never let go, with commas', (text, where) =>
-        text.split(',').map((part) => parseWholeNumber(part.trim(), where)),
-      ),
-    )
+    .addOption(laterWindows('--keep-windows <list>', 'shares as 5%,20% (required with --keep-saves)'))
+    .addOption(atLeast('--keep-at-least <n>', 'each of these'))
+    .addOption(saveEvery())
+    .addOption(keptSteps())
     .optionsGroup('Watching:')
     .addOption(flag('--once', 'do what there is to do now, then end: for cron'))
     .addOption(valueOption('--poll <duration>', 'time between two looks at the run: 10s, 5m (default: 30s)', parseTime))
