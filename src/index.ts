@@ -37,8 +37,6 @@ export type {
   VariantScore,
   Verdict,
 } from './analysis/routers/types.ts';
-export { planStrip, strip, stripEvents } from './analysis/strip/strip.ts';
-export type { StripEvent, StripOptions, StrippedSave, StripReport } from './analysis/strip/types.ts';
 export type { IntegrityReport } from './analysis/verify/integrity.ts';
 export type { VerifyOptions, VerifyReport } from './analysis/verify/verify.ts';
 export { verify } from './analysis/verify/verify.ts';
@@ -60,7 +58,6 @@ export type { MergedOutput, MergeEvent, MergeResult, ProgressEvent } from './mer
 export { resumptions } from './merge/engine/resumption.ts';
 export { grid, gridEvents, gridRecipe, planGrid } from './merge/grid/grid.ts';
 export type { GridBatch, GridEvent, GridOptions, GridOutput, GridPlan, GridResult, GridRunOptions } from './merge/grid/types.ts';
-export { type KeepOptions, type KeepReport, type KeptSave, keep } from './merge/keep/keep.ts';
 export type { PlanDocument } from './merge/plan/document.ts';
 export { planDocument } from './merge/plan/document.ts';
 export { expectedTime } from './merge/plan/expected-time.ts';
@@ -68,8 +65,6 @@ export type { MergedMember, Plan, PlanMember, PlanOutput, Resumption } from './m
 export type { RoundingFigure } from './merge/record/rounding.ts';
 export type { MachineOptions } from './merge/run.ts';
 export { planRecipe, recipeEvents, runRecipe } from './merge/run.ts';
-export type { WatchEvent, WatchMember, WatchOptions, WatchRecord, WatchSummary, WindowSelection } from './merge/watch/types.ts';
-export { watch, watchEvents } from './merge/watch/watch.ts';
 export type { PairIdentity } from './model/places/types.ts';
 export { classifier } from './model/roles/classify.ts';
 export { namingContext } from './model/roles/context.ts';
@@ -127,3 +122,8 @@ export { soup, soupEvents } from './search/optimise/soup.ts';
 export type { BestTrial, ChainPair, SearchDocument } from './search/optimise/types.ts';
 export type { ScoreFunction, ScoreGiven } from './search/study/scorer.ts';
 export type { StudyEvent, Trial } from './search/study/types.ts';
+export { type KeepOptions, type KeepReport, type KeptSave, keep } from './upkeep/keep/keep.ts';
+export { planStrip, strip, stripEvents } from './upkeep/strip/strip.ts';
+export type { StripEvent, StripOptions, StrippedSave, StripReport } from './upkeep/strip/types.ts';
+export type { WatchEvent, WatchMember, WatchOptions, WatchRecord, WatchSummary, WindowSelection } from './upkeep/watch/types.ts';
+export { watch, watchEvents } from './upkeep/watch/watch.ts';

@@ -7,8 +7,8 @@ import type { MergeError } from '../../src/base/errors.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { discoverRun } from '../../src/checkpoints/run/discover.ts';
 import { average } from '../../src/merge/average.ts';
-import { signatureOf } from '../../src/merge/watch/settle.ts';
-import { watch } from '../../src/merge/watch/watch.ts';
+import { signatureOf } from '../../src/upkeep/watch/settle.ts';
+import { watch } from '../../src/upkeep/watch/watch.ts';
 import { unpackGolden } from '../support/containers.ts';
 import { itemsOf } from '../support/dcp-items.ts';
 

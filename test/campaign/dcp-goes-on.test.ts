@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { watch } from '../../src/merge/watch/watch.ts';
+import { watch } from '../../src/upkeep/watch/watch.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { linesOfPython, withoutPython } from '../support/python.ts';
 

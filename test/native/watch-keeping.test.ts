@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { watchLine } from '../../src/merge/watch/text.ts';
-import type { WatchEvent, WatchOptions, WatchRecord } from '../../src/merge/watch/types.ts';
-import { watch } from '../../src/merge/watch/watch.ts';
+import { watchLine } from '../../src/upkeep/watch/text.ts';
+import type { WatchEvent, WatchOptions, WatchRecord } from '../../src/upkeep/watch/types.ts';
+import { watch } from '../../src/upkeep/watch/watch.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { steadyEntries, writeRun } from '../support/run-trees.ts';
 import { mergeError } from '../support/safetensors.ts';

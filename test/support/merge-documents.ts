@@ -17,8 +17,6 @@ import { rewriteConfigDtype, withoutQuantisation } from '../../src/merge/record/
 import { mergeCard } from '../../src/merge/record/merge-card.ts';
 import { parseProvenance } from '../../src/merge/record/parse-provenance.ts';
 import { buildProvenance } from '../../src/merge/record/provenance.ts';
-import { lastRecord } from '../../src/merge/watch/history.ts';
-import { newState, readWatchState } from '../../src/merge/watch/state.ts';
 import { quantisationConfig } from '../../src/model/quantised/config.ts';
 import { namingContext } from '../../src/model/roles/context.ts';
 import { CONFIG_KEYS, configNumber, readConfigText, readModelConfig } from '../../src/model/roles/model-config.ts';
@@ -27,6 +25,8 @@ import { parseRecipe } from '../../src/recipe/file/parse.ts';
 import { expandGrid } from '../../src/recipe/grid/expand.ts';
 import { parseGrid } from '../../src/recipe/grid/parse.ts';
 import { readDecayFactors, readRateCurve } from '../../src/recipe/schedule/decay-files.ts';
+import { lastRecord } from '../../src/upkeep/watch/history.ts';
+import { newState, readWatchState } from '../../src/upkeep/watch/state.ts';
 import { type DocumentReader, inMemory, oneOf, refusedAtMost, written } from './document-reader.ts';
 import { jsonMutator, textMutator, yamlMutator } from './mutate.ts';
 import { runOfSteps, stepsFrom } from './run-objects.ts';

@@ -1,12 +1,12 @@
-import { replacementScript } from '../../analysis/strip/script.ts';
-import { stripText } from '../../analysis/strip/text.ts';
-import type { StripEvent } from '../../analysis/strip/types.ts';
 import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
 import { type KeepOptions, keep, planDocument, planStrip, type StripOptions, strip } from '../../index.ts';
-import { deletionLines, keepText } from '../../merge/keep/text.ts';
 import type { MACHINE } from '../../recipe/options.ts';
 import { plural, printable } from '../../render/format.ts';
+import { deletionLines, keepText } from '../../upkeep/keep/text.ts';
+import { replacementScript } from '../../upkeep/strip/script.ts';
+import { stripText } from '../../upkeep/strip/text.ts';
+import type { StripEvent } from '../../upkeep/strip/types.ts';
 import { STRIP_NAMES } from '../options/keep-options.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';

@@ -1,11 +1,11 @@
 import { MergeError } from '../../base/errors.ts';
 import { planDocument, type WatchEvent, type WatchOptions, type WatchSummary, watch } from '../../index.ts';
 import type { MergeEvent } from '../../merge/engine/events.ts';
-import { mergedLine, treatmentText, watchLine } from '../../merge/watch/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import { ADVICE } from '../../recipe/select/member-warnings.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { asFailure, errorDocument } from '../../render/error-text.ts';
+import { mergedLine, treatmentText, watchLine } from '../../upkeep/watch/text.ts';
 import { splitSelection } from '../options/merge-options.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { freshLine } from '../terminal/fresh-line.ts';

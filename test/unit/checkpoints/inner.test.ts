@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MergeError } from '../../../src/base/errors.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { discoverRun, isRunFolder } from '../../../src/checkpoints/run/discover.ts';
-import { pin, pinName } from '../../../src/merge/watch/pins.ts';
-import { signatureOf } from '../../../src/merge/watch/settle.ts';
+import { pin, pinName } from '../../../src/upkeep/watch/pins.ts';
+import { signatureOf } from '../../../src/upkeep/watch/settle.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { type RunEntry, writeHubCache, writeRun, writeTree } from '../../support/run-trees.ts';
 

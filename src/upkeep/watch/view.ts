@@ -6,7 +6,7 @@ import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint, TokenSource } from '../../checkpoints/run/types.ts';
-import { copiedFrom } from '../record/copied-from.ts';
+import { copiedFrom } from '../../merge/record/copied-from.ts';
 import { pin, pinName, unpin } from './pins.ts';
 import { firstNeeded } from './selection.ts';
 import { Settling, type Signature, signatureOf } from './settle.ts';

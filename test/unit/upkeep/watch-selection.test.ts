@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Run, RunCheckpoint } from '../../../src/checkpoints/run/types.ts';
-import { distance, firstNeeded, windowAt } from '../../../src/merge/watch/selection.ts';
+import { distance, firstNeeded, windowAt } from '../../../src/upkeep/watch/selection.ts';
 
 function runOf(steps: readonly number[]): Run {
   const checkpoints = steps.map(

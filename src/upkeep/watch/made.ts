@@ -6,7 +6,7 @@ import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
-import { readProvenance } from '../record/read-provenance.ts';
+import { readProvenance } from '../../merge/record/read-provenance.ts';
 import type { Made } from './state.ts';
 
 /**

@@ -2,8 +2,8 @@ import { mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } 
 import { join } from 'node:path';
 import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type KeepOptions, keep } from '../../../src/merge/keep/keep.ts';
-import { deletionLines, keepText } from '../../../src/merge/keep/text.ts';
+import { type KeepOptions, keep } from '../../../src/upkeep/keep/keep.ts';
+import { deletionLines, keepText } from '../../../src/upkeep/keep/text.ts';
 import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 import { mergeError } from '../../support/safetensors.ts';
 

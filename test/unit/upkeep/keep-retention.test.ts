@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { splitMix64 } from '../../../src/base/numbers/random.ts';
-import { mostKept, type RetainedWindow, retained, type Spacing, windowsFor } from '../../../src/merge/keep/retention.ts';
+import { mostKept, type RetainedWindow, retained, type Spacing, windowsFor } from '../../../src/upkeep/keep/retention.ts';
 
 const NONE: ReadonlySet<number> = new Set();
 

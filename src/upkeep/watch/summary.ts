@@ -1,5 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
-import type { ToldFailure } from '../launch/messages.ts';
+import type { ToldFailure } from '../../merge/launch/messages.ts';
 import type { WatchSummary } from './types.ts';
 
 /** A summary as a document, with all that an error is made of. */

@@ -1,4 +1,5 @@
 import { basename, dirname, join, parse, resolve } from 'node:path';
+import { verify } from '../../analysis/verify/verify.ts';
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { MOST } from '../../base/limits.ts';
@@ -13,14 +14,13 @@ import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { type ConvertOptions, convertEvents, planConversion } from '../../merge/convert.ts';
-import { type KeptSave, keepIn, OF_KEEP } from '../../merge/keep/keep.ts';
-import { bytesOfAll } from '../../merge/keep/save-bytes.ts';
-import { wholeOf } from '../../merge/keep/whole-save.ts';
 import { checkMachine } from '../../merge/run.ts';
 import { checkGiven, type Taken } from '../../recipe/given.ts';
 import { MACHINE, TRUST } from '../../recipe/options.ts';
 import { formatBytes, plural } from '../../render/format.ts';
-import { verify } from '../verify/verify.ts';
+import { type KeptSave, keepIn, OF_KEEP } from '../keep/keep.ts';
+import { bytesOfAll } from '../keep/save-bytes.ts';
+import { wholeOf } from '../keep/whole-save.ts';
 import { asideOf, placeOfCopy } from './script.ts';
 import type { StripEvent, StripOptions, StrippedSave, StripReport } from './types.ts';
 

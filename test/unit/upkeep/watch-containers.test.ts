@@ -2,9 +2,9 @@ import { cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
-import { pin } from '../../../src/merge/watch/pins.ts';
-import { signatureOf } from '../../../src/merge/watch/settle.ts';
-import { watch } from '../../../src/merge/watch/watch.ts';
+import { pin } from '../../../src/upkeep/watch/pins.ts';
+import { signatureOf } from '../../../src/upkeep/watch/settle.ts';
+import { watch } from '../../../src/upkeep/watch/watch.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { unpackGolden } from '../../support/containers.ts';
 import { type DcpTensor, writeDcp } from '../../support/dcp-files.ts';

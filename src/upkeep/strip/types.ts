@@ -1,8 +1,8 @@
+import type { VerifyProgress } from '../../analysis/verify/verify.ts';
 import type { MergeEvent } from '../../merge/engine/events.ts';
-import type { KeepOptions, KeepReport } from '../../merge/keep/keep.ts';
 import type { MachineOptions } from '../../merge/run.ts';
 import type { MACHINE, TRUST } from '../../recipe/options.ts';
-import type { VerifyProgress } from '../verify/verify.ts';
+import type { KeepOptions, KeepReport } from '../keep/keep.ts';
 
 export interface StripOptions extends KeepOptions, Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST> {
   /** Folder that the copies are made in, each called as its save. */

@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Settling, signatureOf } from '../../../src/merge/watch/settle.ts';
+import { Settling, signatureOf } from '../../../src/upkeep/watch/settle.ts';
 import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 
 const temporary = temporaryFolder();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { runHook } from '../../../src/merge/watch/hook.ts';
+import { runHook } from '../../../src/upkeep/watch/hook.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-hook-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keep } from '../../../src/merge/keep/keep.ts';
-import { deletionLines } from '../../../src/merge/keep/text.ts';
+import { keep } from '../../../src/upkeep/keep/keep.ts';
+import { deletionLines } from '../../../src/upkeep/keep/text.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { writeRun } from '../../support/run-trees.ts';
 

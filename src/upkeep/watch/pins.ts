@@ -13,8 +13,8 @@ import { foldersOfStep } from '../../checkpoints/position.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { findSideFile, groundOf, type LeftFile, type SideFile, type SideFileOptions, sideFiles } from '../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import { copySideFiles } from '../output/copy-side-files.ts';
-import { checkLoss } from '../output/destination.ts';
+import { copySideFiles } from '../../merge/output/copy-side-files.ts';
+import { checkLoss } from '../../merge/output/destination.ts';
 import { holdsTensors, namesWithin, signatureOf } from './settle.ts';
 
 /** State files that say where a checkpoint stands; the rest of the training state is not held on to. */

@@ -1,13 +1,13 @@
 import type { MergeError } from '../../base/errors.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
 import type { Moment } from '../../checkpoints/types.ts';
+import type { MergeEvent } from '../../merge/engine/events.ts';
+import type { MachineOptions } from '../../merge/run.ts';
 import type { CHECKS, LAUNCH, MACHINE, RANKS, TRUST } from '../../recipe/options.ts';
 import type { PolicyRequest } from '../../recipe/policy/types.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { LeftOutMember, Selection } from '../../recipe/select/types.ts';
 import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
-import type { MergeEvent } from '../engine/events.ts';
-import type { MachineOptions } from '../run.ts';
 
 /** Which checkpoints a window has; it always ends at the checkpoint that became complete. */
 export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage' | 'minInterval' | 'minMembers'>;

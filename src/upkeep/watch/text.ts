@@ -1,9 +1,9 @@
 import { worded } from '../../base/option-words.ts';
+import { treatmentLines } from '../../merge/plan/treatment-table.ts';
+import type { Plan } from '../../merge/plan/types.ts';
 import type { Colors } from '../../render/colors.ts';
 import { asFailure, errorText } from '../../render/error-text.ts';
 import { formatSeconds, formatStep, plural, printable } from '../../render/format.ts';
-import { treatmentLines } from '../plan/treatment-table.ts';
-import type { Plan } from '../plan/types.ts';
 
 import { TOO_LATE } from './hook.ts';
 import type { Looked, WatchEvent } from './types.ts';

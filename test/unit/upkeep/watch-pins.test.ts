@@ -15,8 +15,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { sideFiles } from '../../../src/checkpoints/side-files.ts';
-import { pin, unpin } from '../../../src/merge/watch/pins.ts';
-import { signatureOf } from '../../../src/merge/watch/settle.ts';
+import { pin, unpin } from '../../../src/upkeep/watch/pins.ts';
+import { signatureOf } from '../../../src/upkeep/watch/settle.ts';
 import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 
 const temporary = temporaryFolder();

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { HeldFolder } from '../../../src/base/disk/held-folder.ts';
 import { SYSTEM } from '../../../src/base/disk/system.ts';
-import { digestOf, removeMade, sweep } from '../../../src/merge/watch/made.ts';
-import { makeWatchFolder, newState, readWatchState, StateWriter } from '../../../src/merge/watch/state.ts';
+import { digestOf, removeMade, sweep } from '../../../src/upkeep/watch/made.ts';
+import { makeWatchFolder, newState, readWatchState, StateWriter } from '../../../src/upkeep/watch/state.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 
 const temporary = temporaryFolder();
