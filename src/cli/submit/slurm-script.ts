@@ -131,6 +131,8 @@ for pause in ${PAUSES.join(' ')} 0; do
   [ "$pause" = 0 ] && break
   echo "exit code $code: once more in $pause seconds"
   sleep "$pause"
+  # What Slurm holds for processes that it takes for alive, on a machine that failed, is waited for otherwise.
+  export SLURM_OVERLAP=1
   # Without machines that are down or do not answer; as before where Slurm does not tell.
   up=($(sinfo --noheader --Node --nodes="$SLURM_JOB_NODELIST" --format='%N %t' | awk '$2 !~ /down|fail|[*]/ { print $1 }' | sort -u))
   [ "\${#up[@]}" -gt 0 ] && on=("--nodes=\${#up[@]}" "--ntasks=\${#up[@]}" "--nodelist=$(IFS=,; echo "\${up[*]}")")
