@@ -17,8 +17,13 @@ export default defineConfig({
       { test: { ...shared, name: 'native', include: ['test/native/**/*.test.ts'], pool: 'forks', isolate: false } },
       { test: { ...shared, name: 'cli', include: ['test/cli/**/*.test.ts'], pool: 'forks', isolate: false } },
       // Kills at many moments, every refusal, memory in all settings: not of `npm test`, but of .ci/run and
-      // .ci/full.
-      { test: { ...shared, name: 'campaign', include: ['test/campaign/**/*.test.ts'], pool: 'forks' } },
+      // .ci/full. They wait for time-outs half of the time.
+      {
+        test: {
+          ...{ ...shared, name: 'campaign', include: ['test/campaign/**/*.test.ts'], pool: 'forks' as const },
+          ...{ maxWorkers: Math.ceil(1.5 * availableParallelism()), sequence: { groupOrder: 1 } },
+        },
+      },
     ],
   },
 });
