@@ -51,7 +51,7 @@ const JSON_DOCUMENTS = [
   [
     'keep --strip',
     '`ckpt-merge/strip`, with `--dry-run` `ckpt-merge/strip-plan`',
-    'as `keep`, and `output`, `copies: [{path, copy, step, bytes, copyBytes, state, verified}]` (`state`: `missing`, `there`, `made`; `verified`: `full`, `sample`, null), `left: [{path, step, reason}]`, `elsewhere`, `frees`, `freeBytesNeeded`, `freeBytesAvailable`',
+    'as `keep`, and `output`, `copies: [{path, copy, step, bytes, copyBytes, loses, state, verified}]` (`state`: `missing`, `there`, `made`; `verified`: `full`, `sample`, null), `left: [{path, step, reason}]`, `elsewhere`, `frees`, `freeBytesNeeded`, `freeBytesAvailable`',
   ],
   ['doctor', '`ckpt-merge/doctor`', '`ok`, `checks: [{name, status, found, help}]`'],
   ['any, on failure', '`ckpt-merge/error`', '`code`, `message`, `details`, `help`'],

@@ -108,6 +108,26 @@ export async function optimizerAround(folder: string): Promise<string | null> {
   return name === undefined ? null : join(around, name);
 }
 
+/** What else has a name of its own: FSDP's and DeepSpeed's weights, metrics for TensorBoard. */
+const OF_TRAINER = /^(pytorch_model_fsdp(_\d+)?(\.bin)?|mp_rank_\d+_model_states\.pt|zero_to_fp32\.py|events\.out\.tfevents\..*)$/;
+/** Forms of files in a folder of the trainer's; others there somebody may have put there. */
+const FORMS_IN_FOLDERS = /\.(pt|pth|bin|pkl|distcp|npy|npz|safetensors|json|ya?ml)$|^\.metadata$/;
+
+/** Whether a folder of this name in a checkpoint is the trainer's own. */
+export function isTrainersFolder(name: string): boolean {
+  return FOLDERS.test(name) || FOLDERS_BESIDE.test(name) || OPTIMIZER_OF_RANKS.test(name) || OF_TRAINER.test(name);
+}
+
+/**
+ * Whether a file is surely what a trainer saved in order to go on. Stricter than the rules by which files stay behind:
+ * those are of names that may be anything, as `optimum_notes.txt`.
+ * @param inFolder whether it lies in a folder of the trainer's
+ */
+export function isTrainersFile(name: string, inFolder: boolean): boolean {
+  if (inFolder && FORMS_IN_FOLDERS.test(name)) return true;
+  return isTrainingState(name) || STATES_BESIDE.test(name) || OPTIMIZER_OF_RANKS.test(name) || OF_TRAINER.test(name);
+}
+
 class Walk {
   readonly files: SideFile[] = [];
   readonly left: LeftFile[] = [];

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SYSTEM } from '../../src/base/disk/system.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
@@ -13,6 +14,7 @@ import { scoreGrid } from '../../src/search/grid/score.ts';
 import { keep } from '../../src/upkeep/keep/keep.ts';
 import { replacementScript } from '../../src/upkeep/strip/script.ts';
 import { planStrip, strip } from '../../src/upkeep/strip/strip.ts';
+import { stripText } from '../../src/upkeep/strip/text.ts';
 import type { StripEvent, StripOptions, StripReport } from '../../src/upkeep/strip/types.ts';
 import { watch } from '../../src/upkeep/watch/watch.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
@@ -22,6 +24,7 @@ import { published } from '../support/multi-output.ts';
 import { type RunEntry, writeRun } from '../support/run-trees.ts';
 import { mergeError } from '../support/safetensors.ts';
 
+const COLORS = pc.createColors(false);
 let folder: ReturnType<typeof temporaryFolder>;
 let run: string;
 const at = (...parts: string[]) => join(folder.path, ...parts);
@@ -100,6 +103,66 @@ describe('copies without the state of the trainer', () => {
     const again = await strip(asked());
     expect(again.copies).toEqual([]);
     expect(again.left[0]).toMatchObject({ step: 100, reason: 'a copy of the model alone already' });
+  });
+
+  it('have their losses told: what the script removes and is no state of a trainer stands in report, text and script', async () => {
+    const files = {
+      'value_head.bin': 'v',
+      'custom.pt': 'c',
+      'my notes\n# rm -rf x.md': 'n',
+      'optimum_config_notes.txt': 'o',
+      'sub/deep/a.txt': 'a',
+      'sub/b': 'b',
+      'global_step100/zero_pp_rank_0_mp_rank_00_optim_states.pt': OPTIMIZER,
+      'global_step100/why.md': 'w',
+      'rng_state.pth': 'r',
+      'training_args.bin': 't',
+      'tokenizer.json': '{}',
+      'README.md': '# mine',
+    };
+    rmSync(join(run, 'checkpoint-100'), { recursive: true });
+    writeRun(run, [{ ...entry(100), files: { ...entry(100).files, ...files } }]);
+    mkdirSync(join(run, 'checkpoint-100', 'empty'));
+    symlinkSync('nowhere', join(run, 'checkpoint-100', 'link'));
+    const lost = [
+      'README.md',
+      'custom.pt',
+      'empty/',
+      'global_step100/why.md',
+      'link',
+      'my notes\n# rm -rf x.md',
+      'optimum_config_notes.txt',
+    ];
+    lost.push('sub/', 'value_head.bin');
+    const plan = await planStrip(asked());
+    const report = await strip(asked());
+    const again = await strip(asked());
+    for (const { copies } of [plan, report, again])
+      expect(copies.map(({ step, loses }) => [step, loses])).toEqual([[100, lost], ...[200, 300, 400].map((step) => [step, []])]);
+    expect(stripText(plan, COLORS)).toContain('value_head.bin');
+    const before = names(join(run, 'checkpoint-100'));
+    const script = replacementScript(report);
+    const [line] = script.filter((text) => text.includes('value_head.bin'));
+    expect(line).toMatch(/^# of .*checkpoint-100 also removed: README\.md, custom\.pt, .*sub\/, value_head\.bin$/);
+    expect(script[script.indexOf(line!) + 1]).toMatch(/^put .*checkpoint-100/);
+    replace(report);
+    // What is gone is what was told, what the copy has, or the trainer's state.
+    const now = names(join(run, 'checkpoint-100'));
+    const told = new Set(lost.map((name) => name.split('/')[0]));
+    const trainers = ['optimizer.pt', 'rng_state.pth', 'scheduler.pt', 'trainer_state.json', 'training_args.bin'];
+    expect(before.filter((name) => !now.includes(name) && !told.has(name))).toEqual(trainers);
+  });
+
+  it('of a model that lies deeper tell of another model beside it', async () => {
+    const deep = at('deep');
+    for (const step of [1, 2, 3, 4, 5]) {
+      for (const part of ['actor', 'critic'])
+        writeRun(deep, [{ name: `global_step_${step}/${part}/huggingface`, seed: step, shards: [MODEL] }]);
+      writeFileSync(join(deep, `global_step_${step}/actor/optim_world_size_1_rank_0.pt`), OPTIMIZER);
+      rmSync(join(deep, `global_step_${step}/critic/huggingface/config.json`));
+    }
+    const report = await planStrip(asked({ run: join(deep), windows: ['5steps'] })).catch((error) => error);
+    expect(report.copies?.[0]?.loses ?? report).toEqual(['critic/']);
   });
 
   it('are made once: a second call checks them, and makes what is missing', async () => {

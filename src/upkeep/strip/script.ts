@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { shellQuote } from '../../base/process/shell-quote.ts';
 import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
+import { printable } from '../../render/format.ts';
 import type { StrippedSave, StripReport } from './types.ts';
 
 /** Where a save waits until its copy is in its place. */
@@ -30,7 +31,7 @@ const ACROSS_DONE = `  if is_there "$2"; then
  * was copied, and whatever else lies in the way. Empty without such copies.
  */
 export function replacementScript({ copies, elsewhere }: Pick<StripReport, 'copies' | 'elsewhere'>): string[] {
-  const lines = copies.flatMap((save) => (save.verified === null ? [] : [replacementLine(save)]));
+  const lines = copies.flatMap((save) => (save.verified === null ? [] : [...lossLines(save), replacementLine(save)]));
   if (lines.length === 0) return [];
   return `# Puts copies in the places of their saves. Run it again where it was cut short; nothing is done twice.
 left=0
@@ -55,6 +56,11 @@ ${elsewhere ? ACROSS_DONE : WITHIN_DONE}
 put() { replace "$@" || { left=1; printf 'left as it is: %s\\n' "$1" >&2; }; }
 ${lines.join('\n')}
 [ "$left" = 0 ]`.split('\n');
+}
+
+/** A comment of what goes with the save beside its trainer's state. */
+function lossLines({ path, loses }: StrippedSave): string[] {
+  return loses.length === 0 ? [] : [`# of ${printable(path)} also removed: ${loses.map((name) => printable(name)).join(', ')}`];
 }
 
 function replacementLine(save: StrippedSave): string {

@@ -21,6 +21,7 @@ import { formatBytes, plural } from '../../render/format.ts';
 import { type KeptSave, keepIn, OF_KEEP } from '../keep/keep.ts';
 import { bytesOfAll } from '../keep/save-bytes.ts';
 import { wholeOf } from '../keep/whole-save.ts';
+import { lostWith } from './lost.ts';
 import { asideOf, placeOfCopy } from './script.ts';
 import type { StripEvent, StripOptions, StrippedSave, StripReport } from './types.ts';
 
@@ -187,7 +188,18 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
     const { kind } = plan.members[0]!.checkpoint.form;
     if (kind !== 'safetensors') others.add(CONTAINERS[kind]);
     const state = there ? 'there' : 'missing';
-    found.push({ save: { path: one.path, copy: conversion.output, step: one.step, bytes, copyBytes, state, verified: null }, conversion });
+    const loses = await lostWith(one.path, plan.layout, options);
+    const copied: StrippedSave = {
+      path: one.path,
+      copy: conversion.output,
+      step: one.step,
+      bytes,
+      copyBytes,
+      loses,
+      state,
+      verified: null,
+    };
+    found.push({ save: copied, conversion });
   }
   const copies = found.map(({ save }) => save);
   const elsewhere = found.length > 0 && (await onAnotherFileSystem(options));

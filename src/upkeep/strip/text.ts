@@ -16,6 +16,8 @@ export function stripText(report: StripReport, colors: Colors): string {
     formatBytes(bytes - copyBytes),
     `${printable(copy)}${{ missing: '', there: ' (was there)', made: '' }[state]}${verified === null ? '' : `, ${CHECKED[verified]}`}`,
   ]);
+  const losses = copies.filter(({ loses }) => loses.length > 0);
+  const lossRows = losses.map(({ path, loses }) => [printable(path), loses.map((name) => printable(name)).join(', ')]);
   const leftRows = left.map(({ path, reason }) => [printable(path), printable(reason)]);
   const what = plural(copies.length, 'save');
   const head = planned
@@ -27,6 +29,13 @@ export function stripText(report: StripReport, colors: Colors): string {
     ...(copies.length === 0
       ? []
       : ['', ...formatTable([heads, ...rows], ['right', 'right', 'right', 'right', 'left']).map((line) => `  ${line}`)]),
+    ...(losses.length === 0
+      ? []
+      : [
+          '',
+          "goes with a save beside its trainer's state, as the copy has none of it",
+          ...formatTable(lossRows, ['left', 'left']).map((line) => `  ${line}`),
+        ]),
     ...(left.length === 0 ? [] : ['', 'as they are', ...formatTable(leftRows, ['left', 'left']).map((line) => `  ${line}`)]),
     ...(notes.length === 0 ? [] : ['', ...notes.map((note) => `  ${printable(note)}`)]),
     ...(copies.length === 0

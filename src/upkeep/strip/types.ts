@@ -20,6 +20,11 @@ export interface StrippedSave {
   readonly bytes: number;
   readonly copyBytes: number;
   /**
+   * What of it the copy does not have and is not surely the trainer's state, and so goes with the save: paths in it, those
+   * of whole folders with a `/` at the end.
+   */
+  readonly loses: readonly string[];
+  /**
    * `missing`: to be made; `there`: it was made before, by its record and the sizes of its files; `made`: by this
    * call.
    */

@@ -29,7 +29,16 @@ function saves(files = false, most = FOLDERS.length): StrippedSave[] {
     if (!files) writeFileSync(at(copy, 'merge_provenance.json'), `of ${i}`);
     const old = new Date(Date.now() - 60_000);
     for (const path of files ? [save] : [`${save}/model`, save]) utimesSync(at(path), old, old);
-    return { path: save, copy, step: i, bytes: 2, copyBytes: 1, state: 'made', verified: 'full' };
+    return {
+      path: save,
+      copy,
+      step: i,
+      bytes: 2,
+      copyBytes: 1,
+      loses: i === 0 ? ['a\n touch PWNED', '$(touch PWNED)'] : [],
+      state: 'made',
+      verified: 'full',
+    };
   });
 }
 const script = (copies: readonly StrippedSave[], elsewhere: boolean) => `${replacementScript({ copies, elsewhere }).join('\n')}\n`;
