@@ -38,7 +38,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   const report = await keep(asked);
   const { out } = context.terminal;
   if (json) writeJson(context, report);
-  else if (shell) out.write(lined(deletionLines(report)));
+  else if (shell) out.write(lined(deletionLines(report.delete.map(({ path }) => path))));
   else out.write(keepText(report, out.colors));
   return 0;
 }

@@ -49,9 +49,14 @@ export async function run(context: Context, args: readonly (string | readonly st
       table = treatments;
       return;
     }
+    if (event.type === 'strip' && event.event.type !== 'copy' && flags.progress !== 'json') {
+      progress.event(event.event.event);
+      return;
+    }
     progress.end();
     if (flags.progress === 'json') terminal.err.write(`${JSON.stringify(eventDocument(event))}\n`);
-    else if (!quiet || event.type === 'failed' || event.type === 'hook') terminal.err.write(watchLine(event, terminal.err.colors));
+    else if (!quiet || event.type === 'failed' || event.type === 'uncopied' || event.type === 'hook')
+      terminal.err.write(watchLine(event, terminal.err.colors));
     if (event.type === 'merged' && !json) terminal.out.write(quiet ? `${event.output}\n` : mergedLine(event, terminal.out.colors));
   };
   try {
@@ -89,7 +94,9 @@ function summaryDocument({ failed, ...summary }: WatchSummary): object {
 
 /** A line of `--progress json`: plans as documents, errors as such. */
 function eventDocument(event: WatchEvent): object {
-  if (event.type === 'failed') return { ...event, error: errorDocument(asFailure(event.error)) };
+  if (event.type === 'failed' || event.type === 'uncopied') return { ...event, error: errorDocument(asFailure(event.error)) };
+  if (event.type === 'strip' && event.event.type === 'merge' && event.event.event.type === 'plan')
+    return { type: 'strip', event: { type: 'merge', event: { type: 'plan', plan: planDocument(event.event.event.plan) } } };
   if (event.type !== 'merge' || event.event.type !== 'plan') return event;
   return { type: 'merge', event: { type: 'plan', plan: planDocument(event.event.plan) } };
 }

@@ -45,6 +45,13 @@ export function addWatchOptions(command: Command): Command {
     .addOption(atLeast('--keep-at-least <n>', 'each of these'))
     .addOption(saveEvery())
     .addOption(keptSteps())
+    .addOption(
+      valueOption(
+        '--strip-saves <path>',
+        "with --keep-saves: folder of copies without the trainer's state, of saves that only windows need; strip-saves.sh puts them in place",
+        parsePath,
+      ),
+    )
     .optionsGroup('Watching:')
     .addOption(flag('--once', 'do what there is to do now, then end: for cron'))
     .addOption(valueOption('--poll <duration>', 'time between two looks at the run: 10s, 5m (default: 30s)', parseTime))

@@ -3,9 +3,9 @@ import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatTable, plural, printable } from '../../render/format.ts';
 import type { KeepReport, KeptSave } from './keep.ts';
 
-/** The lines of a shell that delete what is not kept. */
-export function deletionLines(report: Pick<KeepReport, 'delete'>): string[] {
-  return report.delete.map(({ path }) => `rm -rf -- ${shellQuote(path)}`);
+/** The lines of a shell that delete saves. */
+export function deletionLines(paths: readonly string[]): string[] {
+  return paths.map((path) => `rm -rf -- ${shellQuote(path)}`);
 }
 
 /** What is kept and why, and how to delete the rest. */
@@ -29,7 +29,7 @@ export function keepText(report: KeepReport, colors: Colors): string {
       : [
           `to delete the other ${plural(going.length, 'save')}, ${formatBytes(freed)} (nothing was deleted):`,
           '',
-          ...deletionLines(report),
+          ...deletionLines(going.map(({ path }) => path)),
         ]),
   ].join('\n')}\n`;
 }

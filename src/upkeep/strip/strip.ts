@@ -1,28 +1,19 @@
-import { basename, dirname, join, parse, resolve } from 'node:path';
-import { verify } from '../../analysis/verify/verify.ts';
+import { dirname, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { MOST } from '../../base/limits.ts';
 import { optionName, worded } from '../../base/option-words.ts';
-import { keysOf, pick } from '../../base/pick.ts';
-import { shellQuote } from '../../base/process/shell-quote.ts';
 import { storeOf } from '../../base/store/store.ts';
-import { positionFromName } from '../../checkpoints/names.ts';
-import { openCheckpoint } from '../../checkpoints/open.ts';
-import { recordedMerge } from '../../checkpoints/own-record.ts';
 import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
-import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
-import { type ConvertOptions, convertEvents, planConversion } from '../../merge/convert.ts';
+import type { Run } from '../../checkpoints/run/types.ts';
 import { checkMachine } from '../../merge/run.ts';
 import { checkGiven, type Taken } from '../../recipe/given.ts';
 import { MACHINE, TRUST } from '../../recipe/options.ts';
 import { formatBytes, plural } from '../../render/format.ts';
-import { type KeptSave, keepIn, OF_KEEP } from '../keep/keep.ts';
-import { bytesOfAll } from '../keep/save-bytes.ts';
+import { type KeepReport, keepIn, OF_KEEP } from '../keep/keep.ts';
 import { wholeOf } from '../keep/whole-save.ts';
-import { lostWith } from './lost.ts';
-import { asideOf, placeOfCopy } from './script.ts';
+import { copyFor, makeCopy, type PlannedCopy, planCopy } from './save-copy.ts';
 import type { StripEvent, StripOptions, StrippedSave, StripReport } from './types.ts';
 
 const OF_STRIP = {
@@ -32,9 +23,6 @@ const OF_STRIP = {
   ...MACHINE,
   ...TRUST,
 } as const satisfies Taken<StripOptions>;
-
-/** Below this share of a save it holds the model and hardly anything besides. */
-const LEAST_SHARE = 0.01;
 
 /**
  * Exactly what {@link strip} would do: which saves, how large their copies are, and what that frees. Writes nothing.
@@ -75,56 +63,23 @@ export async function* stripEvents(
 }
 
 async function makeCopies(options: StripOptions, emit: (event: StripEvent) => void, signal: AbortSignal): Promise<StripReport> {
-  const { report, conversions } = await planned('strip', options, signal);
+  const { report, found } = await planned('strip', options, signal);
   emit({ type: 'plan', report });
   refuseFull(report);
   const copies: StrippedSave[] = [];
-  for (const [i, save] of report.copies.entries()) {
-    emit({ type: 'copy', number: i + 1, count: report.copies.length, save });
-    const conversion = conversions[i]!;
-    if (save.state === 'missing')
-      await ofCopy(save.copy, () => drain(convertEvents(conversion, { signal }), (event) => emit({ type: 'merge', event })));
-    const full = save.state === 'missing';
-    // What was made before was compared then; where that was cut short its checksums, taken as it was read, tell.
-    await ofCopy(save.copy, () =>
-      verify(save.copy, {
-        ...(full && { full }),
-        inputs: [conversion.input],
-        ranks: 'off',
-        signal,
-        onProgress: (event) => emit({ type: 'verify', event }),
-      }),
-    );
-    const made = full ? 'made' : 'there';
-    copies.push({ ...save, state: made, verified: full ? 'full' : 'sample', copyBytes: await bytesOfAll(save.copy) });
+  for (const [i, copy] of found.entries()) {
+    emit({ type: 'copy', number: i + 1, count: found.length, save: copy.save });
+    copies.push(await makeCopy(copy, options, emit, signal));
   }
   const done: StripReport = { ...report, schema: 'ckpt-merge/strip', copies, frees: freedBy(copies) };
   emit({ type: 'done', report: done });
   return done;
 }
 
-/** What is wrong with a copy is mended by removing it: no option overwrites one. */
-async function ofCopy<T>(copy: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof MergeError) || !(error.code in MENDED)) throw error;
-    const { code, message, details, cause } = error;
-    const help = `${MENDED[code as keyof typeof MENDED]}: rm -r -- ${shellQuote(copy)}`;
-    throw new MergeError(code, message, { details, help, cause });
-  }
-}
-
-const MENDED = {
-  E_OUTPUT_EXISTS:
-    'No copy is made over something else. Name another folder, or remove what lies there if you need it no longer, and run the same command again',
-  E_VERIFY: 'The save is as it was, and its copy is not its model. Remove the copy, and the same command makes it again',
-} as const;
-
-/** A plan of copies, and the conversion that makes each of them. */
+/** A report of what would be done, and each of its copies. */
 interface PlannedStrip {
   readonly report: StripReport;
-  readonly conversions: readonly ConvertOptions[];
+  readonly found: readonly PlannedCopy[];
 }
 
 async function planned(call: string, options: StripOptions, signal: AbortSignal | undefined): Promise<PlannedStrip> {
@@ -141,96 +96,67 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
   }
   let run: Run | undefined;
   const find = async () => (run = await withTokens(await discoverRun(options.run, { signal }), options));
-  const { schema, ...kept } = await keepIn(find, options);
-  const machine = pick(options, [...keysOf(MACHINE), ...keysOf(TRUST)]);
+  const kept = await keepIn(find, options);
   const saves = new Map(run!.checkpoints.map((save) => [wholeOf(run!, save), save]));
   const left: StripReport['left'][number][] = [];
-  const found: { readonly save: StrippedSave; readonly conversion: ConvertOptions }[] = [];
-  const others = new Set<string>();
-  const space = { needed: 0, available: Number.POSITIVE_INFINITY };
+  const found: PlannedCopy[] = [];
   for (const one of kept.keep) {
     signal?.throwIfAborted();
     const save = saves.get(one.path)!;
-    const why = await whyLeft(one, save);
-    if (why !== null) {
-      left.push({ path: one.path, step: one.step, reason: why });
-      continue;
-    }
-    const copy = join(output, copyName(one.path, save));
-    const inTheWay = await inTheWayOf({ path: one.path, copy });
-    if (inTheWay !== null) {
-      left.push({ path: one.path, step: one.step, reason: `${inTheWay} lies in the way of its copy` });
-      continue;
-    }
-    if (found.length >= most) {
-      left.push({ path: one.path, step: one.step, reason: worded`--copies ${most} are made first` });
-      continue;
-    }
-    const conversion: ConvertOptions = {
-      ...machine,
-      input: save.path,
-      output: copy,
-      resume: true,
-      ranks: 'off',
-    };
-    const plan = await ofCopy(copy, () => planConversion(conversion, { signal }));
-    const there = plan.finished.length > 0;
-    const bytes = one.bytes;
-    const copyBytes = there ? await bytesOfAll(conversion.output) : plan.outputs[0]!.bytes;
-    if (bytes - copyBytes < LEAST_SHARE * bytes) {
-      left.push({ path: one.path, step: one.step, reason: 'it holds the model, and hardly anything besides' });
-      continue;
-    }
-    if (!there) {
-      space.needed += plan.freeBytesNeeded;
-      space.available = Math.min(space.available, plan.freeBytesAvailable);
-    }
-    const { kind } = plan.members[0]!.checkpoint.form;
-    if (kind !== 'safetensors') others.add(CONTAINERS[kind]);
-    const state = there ? 'there' : 'missing';
-    const loses = await lostWith(one.path, plan.layout, options);
-    const copied: StrippedSave = {
-      path: one.path,
-      copy: conversion.output,
-      step: one.step,
-      bytes,
-      copyBytes,
-      loses,
-      state,
-      verified: null,
-    };
-    found.push({ save: copied, conversion });
+    const to = await copyFor(one, save, output);
+    const planned =
+      'reason' in to
+        ? to
+        : found.length >= most
+          ? { reason: worded`--copies ${most} are made first` }
+          : await planCopy(one, save, to.copy, options, signal);
+    if ('reason' in planned) left.push({ path: one.path, step: one.step, reason: planned.reason });
+    else found.push(planned);
   }
-  const copies = found.map(({ save }) => save);
-  const elsewhere = found.length > 0 && (await onAnotherFileSystem(options));
-  const report: StripReport = {
+  const report = await stripReport(kept, { run: options.run, output, copies: found.map(({ save }) => save), left });
+  const notes = [...report.notes, ...containerNotes(found)];
+  const missing = found.filter(({ save }) => save.state === 'missing');
+  return {
+    report: {
+      ...report,
+      notes,
+      freeBytesNeeded: missing.reduce((sum, { freeBytesNeeded }) => sum + freeBytesNeeded, 0),
+      freeBytesAvailable: missing.length === 0 ? 0 : Math.min(...missing.map(({ freeBytesAvailable }) => freeBytesAvailable)),
+    },
+    found,
+  };
+}
+
+/** A report of copies that are planned, or there; without the space for them. */
+export async function stripReport(
+  { schema, ...kept }: KeepReport,
+  { run, output, copies, left }: Pick<StripReport, 'run' | 'output' | 'copies' | 'left'>,
+): Promise<StripReport> {
+  const elsewhere = copies.length > 0 && (await onAnotherFileSystem({ run, output }));
+  const far = elsewhere ? [`${output} is on another file system than the run: to move a copy is to write it again`] : [];
+  return {
     ...kept,
-    notes: [
-      ...kept.notes,
-      ...containerNotes(others),
-      ...(await asideNotes(options.run)),
-      ...(elsewhere ? [`${output} is on another file system than the run: to move a copy is to write it again`] : []),
-    ],
+    notes: [...kept.notes, ...(await asideNotes(run)), ...far],
     schema: 'ckpt-merge/strip-plan',
     output,
     elsewhere,
     copies,
     left,
     frees: freedBy(copies),
-    freeBytesNeeded: space.needed,
-    freeBytesAvailable: space.needed === 0 ? 0 : space.available,
+    freeBytesNeeded: 0,
+    freeBytesAvailable: 0,
   };
-  return { report, conversions: found.map(({ conversion }) => conversion) };
 }
 
 const CONTAINERS = { torch: 'torch.save', dcp: 'DCP' } as const;
 
 /** What there is to say of copies in another container than their saves. */
-function containerNotes(others: ReadonlySet<string>): string[] {
+function containerNotes(copies: readonly PlannedCopy[]): string[] {
+  const others = new Set(copies.flatMap(({ container }) => (container === 'safetensors' ? [] : [CONTAINERS[container]])));
   return others.size === 0 ? [] : [`copies are safetensors, of saves in ${[...others].join(' and ')}`];
 }
 
-async function onAnotherFileSystem({ run, output }: StripOptions): Promise<boolean> {
+async function onAnotherFileSystem({ run, output }: Pick<StripOptions, 'run' | 'output'>): Promise<boolean> {
   const above = async (path: string): Promise<string> =>
     storeOf(path)
       .stat(path)
@@ -248,38 +174,6 @@ async function asideNotes(run: string): Promise<string[]> {
   return [
     `${aside[0]!.name} was set aside by a script that was cut short${aside.length > 1 ? `, and so were ${aside.length - 1} others` : ''}: run it again`,
   ];
-}
-
-/** Why a save that is kept stays as it is; null where it is kept to be merged alone. */
-async function whyLeft({ path, held, step }: KeptSave, save: RunCheckpoint): Promise<string | null> {
-  if (held.length > 0) return held.join(', ');
-  const entries = await storeOf(dirname(path)).list(dirname(path));
-  if (entries?.find(({ name }) => name === basename(path))?.kind === 'link') return 'a link: what it leads to is not moved';
-  const record = await recordedMerge(await openCheckpoint(save.path));
-  if (record !== null) return 'a copy of the model alone already';
-  const named = positionFromName(nameOf(path, save));
-  if (named?.step !== step || (named?.stage ?? null) !== save.stage)
-    return `its name does not say that it is at step ${step}, and a copy has no state that would`;
-  return null;
-}
-
-/** What the copy would be put over or the save set aside into; null where nothing is. */
-async function inTheWayOf(save: Pick<StrippedSave, 'path' | 'copy'>): Promise<string | null> {
-  const entries = (await storeOf(dirname(save.path)).list(dirname(save.path))) ?? [];
-  const taken = new Set(entries.map(({ name }) => name));
-  const [place, aside] = [placeOfCopy(save), asideOf(save.path)];
-  if (place !== save.path && taken.has(basename(place))) return place;
-  return taken.has(basename(aside)) ? aside : null;
-}
-
-/** A file without its extension. */
-function nameOf(path: string, save: RunCheckpoint): string {
-  return path === save.path ? save.name : basename(path);
-}
-
-/** As the save; of a file of torch.save a file of safetensors. */
-function copyName(path: string, save: RunCheckpoint): string {
-  return basename(path) === save.name ? save.name : `${parse(path).name}.safetensors`;
 }
 
 function freedBy(copies: readonly StrippedSave[]): number {

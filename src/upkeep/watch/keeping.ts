@@ -1,28 +1,21 @@
-import { join, relative, resolve } from 'node:path';
-import type { HeldFolder } from '../../base/disk/held-folder.ts';
-import { onOutput } from '../../base/disk/io-error.ts';
-import { writeNewFile } from '../../base/disk/own-file.ts';
-import { removeTree } from '../../base/disk/remove-tree.ts';
-import { SYSTEM } from '../../base/disk/system.ts';
+import { join, relative } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
-import { readStart } from '../../base/store/store.ts';
-import { outputExists } from '../../merge/output/destination.ts';
 import { plural } from '../../render/format.ts';
 import { checkKeep, type KeepNames, type KeepReport, type KeepRequest, type KeptSave, keepIn, savesOf } from '../keep/keep.ts';
 import { bytesOfAll } from '../keep/save-bytes.ts';
 import { deletionLines } from '../keep/text.ts';
 import { wholeOf } from '../keep/whole-save.ts';
 import { firstNeeded } from './selection.ts';
-import type { KeptSaves, WatchEvent, WatchOptions } from './types.ts';
+import { STRIP_STARTS, Stripping, type StrippingTools } from './stripping.ts';
+import type { KeptSaves, WatchEvent, WatchOptions, WatchSummary } from './types.ts';
 import type { Look } from './view.ts';
+import { pathsFrom, SCRIPT_START, scriptText, WrittenFiles } from './written-files.ts';
 
 /** Which saves to keep, by the last look at the run; and the lines of a shell that delete the others. */
 const PLAN_FILE = 'keep-saves.json';
 const LINES_FILE = 'keep-saves.sh';
-/** What the files begin with, by which the watch knows its own. */
-const PLAN_START = '{"schema":"ckpt-merge/keep"';
-const LINES_START = '#!/bin/sh\n# Written by ckpt-merge';
+const STARTS = { [PLAN_FILE]: '{"schema":"ckpt-merge/keep"', [LINES_FILE]: SCRIPT_START };
 
 const NAMES: KeepNames = {
   budget: 'keepSaves',
@@ -34,7 +27,7 @@ const NAMES: KeepNames = {
 };
 
 /** What beside the number of saves says which; without that number none of them has a meaning. */
-const BESIDE_KEEP_SAVES = ['keepWindows', 'keepAtLeast', 'saveEvery', 'keepSteps'] as const;
+const BESIDE_KEEP_SAVES = ['keepWindows', 'keepAtLeast', 'saveEvery', 'keepSteps', 'stripSaves'] as const;
 
 /**
  * Refuses what no run could be kept by, before the first round.
@@ -73,7 +66,9 @@ interface Said extends Pick<WatchEvent & { type: 'keeping' }, 'due' | 'error'> {
 export class Keeping {
   readonly #options: WatchOptions;
   readonly #request: KeepRequest;
-  readonly #folder: HeldFolder;
+  readonly #files: WrittenFiles;
+  /** Makes copies of what is kept; null where none are asked for. */
+  readonly #stripping: Stripping | null;
   readonly #emit: (event: WatchEvent) => void;
   readonly #sizes = new Map<string, number>();
   #written = '';
@@ -82,46 +77,67 @@ export class Keeping {
   /** Whether there was a look at saves. */
   #begun = false;
   #saves: KeptSaves | null = null;
+  /** Why the files could not be written at the last look. */
+  #unwritten: string | null = null;
+  readonly #failed: WatchSummary['failed'][number][] = [];
 
-  private constructor(options: WatchOptions, request: KeepRequest, folder: HeldFolder, emit: (event: WatchEvent) => void) {
+  private constructor(options: WatchOptions, request: KeepRequest, { files, emit }: StrippingTools, stripping: Stripping | null) {
     this.#options = options;
     this.#request = request;
-    this.#folder = folder;
+    this.#files = files;
+    this.#stripping = stripping;
     this.#emit = emit;
   }
 
   /**
-   * @param folder that of the watch's lock
    * @returns null where nothing of the kind is asked for
    * @throws MergeError E_OUTPUT_EXISTS where somebody else's file lies where it would write
    */
-  static async of(options: WatchOptions, folder: HeldFolder, emit: (event: WatchEvent) => void): Promise<Keeping | null> {
+  static async of(options: WatchOptions, tools: Omit<StrippingTools, 'files'>): Promise<Keeping | null> {
     const request = requestOf(options);
     if (request === null) return null;
-    for (const [name, start] of [
-      [PLAN_FILE, PLAN_START],
-      [LINES_FILE, LINES_START],
-    ] as const) {
-      const path = join(options.output, name);
-      const there = await SYSTEM.fs.lstat(path).catch(() => null);
-      if (there === null) continue;
-      const begins = there.isFile() ? await readStart(path, start.length).catch(() => null) : null;
-      if (begins?.toString('latin1') !== start) throw outputExists(path);
-    }
-    return new Keeping(options, request, folder, emit);
+    const { output, stripSaves } = options;
+    const starts = { ...STARTS, ...(stripSaves !== undefined && STRIP_STARTS) };
+    const all = { ...tools, files: await WrittenFiles.of(output, tools.lock.folder, starts) };
+    return new Keeping(options, request, all, stripSaves === undefined ? null : new Stripping(options, stripSaves, all));
   }
 
   /** By the last look; null before the first that could tell. */
   get saves(): KeptSaves | null {
-    return this.#saves;
+    if (this.#saves === null || this.#stripping === null) return this.#saves;
+    return { ...this.#saves, copied: this.#stripping.copied };
+  }
+
+  /** What could not be written, and copies that could not be made. */
+  get failed(): WatchSummary['failed'] {
+    return [...this.#failed, ...(this.#stripping?.failed ?? [])];
+  }
+
+  /** Makes a copy that is missing. @returns whether there may be more to do @throws as {@link Stripping.next} */
+  async copyNext(signal: AbortSignal): Promise<boolean> {
+    return (await this.#stripping?.next(signal)) ?? false;
   }
 
   /**
    * Plans anew, and writes what has changed. A run that is too young, or that the options do not fit any more, is
    * said at each new save, and leaves no line that deletes anything.
-   * @throws MergeError E_OPTION where the options do not fit the run as it is at the first look; of the side of outputs
+   * @throws MergeError E_OPTION where the options do not fit the run as it is at the first look
    */
   async update(look: Look): Promise<void> {
+    try {
+      await this.#update(look);
+      this.#unwritten = null;
+    } catch (error) {
+      // What cannot be written now is tried again at the next look, and merges go on.
+      if (!(error instanceof MergeError) || error.code === 'E_OPTION') throw error;
+      if (error.message === this.#unwritten) return;
+      this.#unwritten = error.message;
+      this.#failed.push({ checkpoint: LINES_FILE, error });
+      this.#say({ ...this.#said, due: false, error: error.message });
+    }
+  }
+
+  async #update(look: Look): Promise<void> {
     // A run that is not there yet, or was there and is away, has its own line.
     if (look.saves.checkpoints.length === 0) return;
     const first = !this.#begun;
@@ -144,14 +160,17 @@ export class Keeping {
       if (first && error.code === 'E_OPTION' && !this.#isYoung(look)) {
         // What an earlier watch wrote would delete what these options may need.
         await this.#replaceBoth(`${JSON.stringify(document)}\n`, []);
+        await this.#stripping?.update(look, null);
         throw error;
       }
       await this.#write(look, document, [], error.message);
+      await this.#stripping?.update(look, null);
       return;
     }
     const named = (saves: readonly KeptSave[]) => saves.map(({ path }) => relative(this.#options.run, path));
     this.#saves = { keep: named(report.keep), delete: named(report.delete) };
     await this.#write(look, report, report.delete, null);
+    await this.#stripping?.update(look, report);
   }
 
   /** Whether there is nothing yet that says how often the trainer saves. */
@@ -174,9 +193,13 @@ export class Keeping {
     const needed = new Set(saves.checkpoints.slice(first).map((save) => wholeOf(saves, save)));
     const why = 'the watch has still to merge it';
     const held = report.delete.filter(({ path }) => needed.has(path)).map((save) => ({ ...save, why: [why], held: [why] }));
-    if (held.length === 0) return report;
+    // A member of a round that is to come stays whole, whatever else it is kept for.
+    const whole = report.keep.map((save) =>
+      save.held.length > 0 || !needed.has(save.path) ? save : { ...save, why: [...save.why, why], held: [why] },
+    );
+    if (held.length === 0) return { ...report, keep: whole };
     const order = new Map(saves.checkpoints.map((save, i) => [wholeOf(saves, save), i]));
-    const keep = [...report.keep, ...held].sort((a, b) => order.get(a.path)! - order.get(b.path)!);
+    const keep = [...whole, ...held].sort((a, b) => order.get(a.path)! - order.get(b.path)!);
     const note = `${plural(held.length, 'save')} beside these ${held.length === 1 ? 'stays' : 'stay'} until no round to come needs ${held.length === 1 ? 'it' : 'them'}`;
     return { ...report, keep, delete: report.delete.filter(({ path }) => !needed.has(path)), notes: [...report.notes, note] };
   }
@@ -200,38 +223,19 @@ export class Keeping {
   #say(said: Said): void {
     this.#said = said;
     const { due, error } = said;
-    this.#emit({ type: 'keeping', saves: this.#saves, lines: join(this.#options.output, LINES_FILE), error, due });
+    this.#emit({ type: 'keeping', saves: error === null ? this.saves : null, lines: join(this.#options.output, LINES_FILE), error, due });
   }
 
   async #replaceBoth(plan: string, going: readonly KeptSave[]): Promise<void> {
-    const { output, run } = this.#options;
-    const [from, to] = await Promise.all([output, run].map((path) => SYSTEM.fs.realpath(path)));
-    // From the folder that the file lies in, wherever it is run from.
-    const lines = deletionLines({
-      delete: going.map((save) => ({ ...save, path: join(relative(from!, to!), relative(resolve(run), resolve(save.path))) })),
-    });
-    const head = [
-      `${LINES_START} (merge watch). It deletes the saves that no window of later needs,`,
-      '# as of the last look at the run; read it before you run it.',
-      // Not by `dirname` in $( ), which loses newlines at a name's end; nor by a CDPATH of the user's.
-      `case $0 in */*) CDPATH= cd -- "\${0%/*}/" || exit 1 ;; esac`,
-    ];
+    // A copy that waits for a save's place goes with it.
+    const waiting = (await this.#stripping?.waitingFor(going)) ?? [];
+    const paths = await pathsFrom(this.#options.output, [...going.map(({ path }) => path), ...waiting]);
+    const about = [
+      'It deletes the saves that no window of later needs,',
+      `${waiting.length > 0 ? 'and copies of them, ' : ''}as of the last look at the run; read it before you run it.`,
+    ] as const;
     // Nothing that is deleted before its plan can be read.
-    await this.#replace(PLAN_FILE, plan);
-    await this.#replace(LINES_FILE, `${[...head, ...lines].join('\n')}\n`);
-  }
-
-  async #replace(name: string, text: string): Promise<void> {
-    const path = join(this.#options.output, name);
-    const draft = this.#folder.at(`${name}.draft`);
-    await onOutput('write', path, async () => {
-      try {
-        await removeTree(SYSTEM, draft);
-        await writeNewFile(SYSTEM, draft, text);
-        await SYSTEM.fs.rename(draft, path);
-      } finally {
-        await removeTree(SYSTEM, draft);
-      }
-    });
+    await this.#files.replace(PLAN_FILE, plan);
+    await this.#files.replace(LINES_FILE, scriptText(about, deletionLines(paths)));
   }
 }

@@ -1,4 +1,4 @@
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { parseByteSize } from '../../base/byte-size.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
@@ -60,6 +60,7 @@ const OF_WATCH = {
   keepAtLeast: { kind: 'count' },
   saveEvery: { kind: 'distance' },
   keepSteps: { kind: 'steps' },
+  stripSaves: { kind: 'path' },
   poll: { kind: 'number' },
   settle: { kind: 'number' },
   once: { kind: 'flag' },
@@ -72,7 +73,7 @@ const OF_WATCH = {
  */
 export async function checkOptions(options: WatchOptions): Promise<void> {
   checkGiven('watch', options, OF_WATCH);
-  const { run, output, keep, poll, settle, pin, timeout } = options;
+  const { run, output, keep, poll, settle, pin, timeout, stripSaves } = options;
   checkMachine(options);
   checkSeconds('poll', poll, 0.01);
   checkSeconds('settle', settle, 0);
@@ -87,11 +88,15 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   checkPolicies(options);
   checkKeeping(options);
   const real = (path: string): Promise<string> => SYSTEM.fs.realpath(path).catch(() => resolve(path));
-  const [from, to, pins] = await Promise.all([real(run), real(output), real(pin ?? join(output, '.no-pins'))]);
+  const [from, to, pins, copies] = await Promise.all(
+    [run, output, pin, stripSaves].map((path) => (path === undefined ? null : real(path))),
+  );
   if (from === to) {
     throw new MergeError('E_OUTPUT_OVERLAPS_INPUT', `${output} is the run itself`, { details: { file: output } });
   }
-  if (pins === from || pins === to) fail(`${optionName('pin')} must be a folder of its own, not ${pin}`);
+  const own = Object.entries({ pin: pins, stripSaves: copies }).find(([, path]) => path !== null && (path === from || path === to));
+  if (own !== undefined || (copies !== null && copies === pins))
+    fail(`${optionName(own?.[0] ?? 'stripSaves')} must be a folder of its own, not ${own?.[0] === 'pin' ? pin : stripSaves}`);
   await SYSTEM.fs.realpath(dirname(resolve(run))).catch((error: unknown) => {
     throw new MergeError('E_NOT_FOUND', `${run}: there is no such folder, nor the one that it would be in`, {
       details: { file: run },

@@ -23,13 +23,15 @@ const DRAFT = '.draft';
 
 export type Made = StoredState['merges'][number];
 export type Pending = NonNullable<StoredState['pending']>;
+export type KnownCopy = StoredState['copies'][number][1];
 export type Accumulator = NonNullable<StoredState['accumulator']>;
 
 /** What a watch remembers over restarts. */
-export interface WatchState extends Omit<StoredState, 'done' | 'bad' | 'pins'> {
+export interface WatchState extends Omit<StoredState, 'done' | 'bad' | 'pins' | 'copies'> {
   done: Map<string, string>;
   bad: Map<string, string>;
   pins: Set<string>;
+  copies: Map<string, KnownCopy>;
 }
 
 /**
@@ -57,7 +59,7 @@ export async function readWatchState(folder: HeldFolder, run: string): Promise<W
     throw unusable(file, 'is not the state of a watch that this version can read', error);
   }
   if (stored.run !== run) throw unusable(file, `belongs to a watch of ${stored.run}, not of ${run}`);
-  return { ...stored, done: new Map(stored.done), bad: new Map(stored.bad), pins: new Set(stored.pins) };
+  return { ...stored, done: new Map(stored.done), bad: new Map(stored.bad), pins: new Set(stored.pins), copies: new Map(stored.copies) };
 }
 
 /** The state of a watch that has done nothing yet. */
@@ -71,6 +73,7 @@ export function newState(run: string): WatchState {
     merges: [],
     trash: [],
     pins: new Set(),
+    copies: new Map(),
     accumulator: null,
     pending: null,
   };
@@ -93,7 +96,7 @@ export class StateWriter {
 
   /** Replaces the file at once and whole. @throws MergeError of the side of outputs */
   save(state: WatchState): Promise<void> {
-    const text = `${JSON.stringify({ ...state, done: [...state.done], bad: [...state.bad], pins: [...state.pins] })}\n`;
+    const text = `${JSON.stringify({ ...state, done: [...state.done], bad: [...state.bad], pins: [...state.pins], copies: [...state.copies] })}\n`;
     const saved = this.#last.then(() => this.#replace(text));
     this.#last = saved.catch(() => {});
     return saved;

@@ -7,6 +7,7 @@ const name = z.string().refine(isPlainName, 'is no plain name');
 const made = z.object({ output: name, digest: z.string() });
 const member = z.object({ name: z.string(), step: number, tokens: number, weight: z.number() });
 const leftOut = z.object({ name: z.string(), step: z.number(), reason: z.string(), newer: z.boolean() });
+const names = z.array(z.string()).readonly();
 /** A line of the history. */
 export const storedRecord = z.object({
   time: z.string(),
@@ -15,11 +16,22 @@ export const storedRecord = z.object({
   tokens: number,
   members: z.array(member).readonly(),
   leftOut: z.array(leftOut).readonly().default([]),
-  saves: z.object({ keep: z.array(z.string()).readonly(), delete: z.array(z.string()).readonly() }).optional(),
+  saves: z.object({ keep: names, delete: names, copied: names.optional() }).optional(),
   output: name.nullable(),
   seconds: number,
   hook: number,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
+});
+/** A copy without the trainer's state that was compared with its save: its name, and what both looked like then. */
+const copy = z.object({
+  copy: name,
+  signature: z.string(),
+  content: z.string(),
+  step: number,
+  bytes: z.number(),
+  copyBytes: z.number(),
+  loses: z.array(z.string()),
+  verified: z.enum(['full', 'sample']),
 });
 const named = z.array(z.tuple([z.string(), z.string()]));
 
@@ -42,6 +54,8 @@ export const storedState = z.object({
   trash: z.array(made),
   /** Names in the pin folder that the watch made. */
   pins: z.array(name),
+  /** By the path of the save in the run. */
+  copies: z.array(z.tuple([z.string(), copy])).default([]),
   /** The one accumulator that may be gone on with. */
   accumulator: z.object({ output: name, digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
   /** The round in work: written before its merge, so that one that was interrupted is recognised. */

@@ -3,8 +3,8 @@ import { treatmentLines } from '../../merge/plan/treatment-table.ts';
 import type { Plan } from '../../merge/plan/types.ts';
 import type { Colors } from '../../render/colors.ts';
 import { asFailure, errorText } from '../../render/error-text.ts';
-import { formatSeconds, formatStep, plural, printable } from '../../render/format.ts';
-
+import { formatBytes, formatSeconds, formatStep, plural, printable } from '../../render/format.ts';
+import type { StrippedSave } from '../strip/types.ts';
 import { TOO_LATE } from './hook.ts';
 import type { Looked, WatchEvent } from './types.ts';
 
@@ -24,10 +24,20 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
       return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
     }
     case 'keeping':
-      if (event.saves === null) return `${colors.yellow('which saves to keep is not known')}: ${printable(event.error ?? '')}\n`;
+      if (event.saves === null) return `${colors.yellow('which saves to keep cannot be said')}: ${printable(event.error ?? '')}\n`;
       // Of rounds that are still to come some saves stay: it is said when they are done.
       if (event.due) return '';
       return `keep ${plural(event.saves.keep.length, 'save')}; lines that delete the other ${event.saves.delete.length} are in ${printable(event.lines)}\n`;
+    case 'strip':
+      return event.event.type === 'copy'
+        ? `copying the model of ${printable(event.event.save.path)} (${event.event.number} of ${event.event.count})\n`
+        : '';
+    case 'copied':
+      return `${event.save.state === 'made' ? 'copied' : 'checked'} ${printable(event.save.copy)}${lossText(event.save)}\n`;
+    case 'uncopied':
+      return `${errorText(asFailure(event.error), colors, false)}${printable(event.path)} ${event.again ? 'will be copied at a later look' : 'has no copy until something of it changes'}; the watch goes on\n`;
+    case 'stripping':
+      return `${plural(event.copies.length, 'save')} ${event.copies.length === 1 ? 'has a copy' : 'have copies'} without the trainer's state; lines that put them in place, which frees ${formatBytes(event.frees)}, are in ${printable(event.lines)}\n`;
     case 'idle':
       return `nothing is due: ${idleText(event)}\n`;
     case 'hooking':
@@ -41,6 +51,12 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
     default:
       return '';
   }
+}
+
+/** What goes with a save that the copy takes the place of. */
+function lossText({ path, loses }: StrippedSave): string {
+  if (loses.length === 0) return '';
+  return `; in the place of ${printable(path)} it has none of ${loses.map((name) => printable(name)).join(', ')}`;
 }
 
 function idleText({ checkpoints, newest, unusable }: Looked): string {

@@ -8,6 +8,7 @@ import type { PolicyRequest } from '../../recipe/policy/types.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { LeftOutMember, Selection } from '../../recipe/select/types.ts';
 import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
+import type { StripEvent, StrippedSave } from '../strip/types.ts';
 
 /** Which checkpoints a window has; it always ends at the checkpoint that became complete. */
 export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage' | 'minInterval' | 'minMembers'>;
@@ -63,6 +64,11 @@ export interface WatchOptions
   readonly saveEvery?: string | number | undefined;
   /** Steps that are never let go. */
   readonly keepSteps?: readonly number[] | undefined;
+  /**
+   * With `keepSaves`: folder that copies of the model alone are made in, of saves that are kept for windows and for
+   * nothing else, each compared with its save. `strip-saves.sh` in `output` puts them in the places of their saves.
+   */
+  readonly stripSaves?: string | undefined;
   /** Seconds between two looks at the run; default 30. */
   readonly poll?: number | undefined;
   /** Seconds that a complete checkpoint must have stayed the same; default 10. */
@@ -81,6 +87,8 @@ export interface WatchMember extends Omit<Moment, 'path'> {
 export interface KeptSaves {
   readonly keep: readonly string[];
   readonly delete: readonly string[];
+  /** Of `keep` those that a copy without the trainer's state is ready for; absent where none are asked for. */
+  readonly copied?: readonly string[] | undefined;
 }
 
 /** A line of `history.jsonl`: one round, one checkpoint that became complete. */
@@ -152,6 +160,14 @@ export type WatchEvent =
       readonly error: string | null;
       readonly due: boolean;
     }
+  /** What happens while a copy without the trainer's state is made and compared. */
+  | { readonly type: 'strip'; readonly event: StripEvent & { readonly type: 'copy' | 'merge' | 'verify' } }
+  /** A copy is there. */
+  | { readonly type: 'copied'; readonly save: StrippedSave }
+  /** A copy could not be made; `again` says whether that is tried at the next look, else when something of it changes. */
+  | { readonly type: 'uncopied'; readonly path: string; readonly error: MergeError; readonly again: boolean }
+  /** Which copies are ready is another list than before: `lines` puts them in place, which frees so many bytes. */
+  | { readonly type: 'stripping'; readonly copies: readonly StrippedSave[]; readonly frees: number; readonly lines: string }
   /** With `once`: there was nothing to merge among what was looked at. */
   | ({ readonly type: 'idle' } & Looked)
   /** A round failed; `again` says whether it will be tried again. */
@@ -161,6 +177,7 @@ export interface WatchSummary {
   readonly schema: 'ckpt-merge/watch';
   readonly version: 1;
   readonly merges: readonly WatchRecord[];
+  /** Rounds that failed, and copies. */
   readonly failed: readonly { readonly checkpoint: string; readonly error: MergeError }[];
   readonly looked: Looked;
   /** Which saves to keep, where that is asked for; null where it is not known yet. */

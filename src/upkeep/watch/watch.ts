@@ -92,7 +92,7 @@ async function watchLocked(
     const writer = new StateWriter(lock.folder);
     emit({ type: 'started', run: options.run, output: options.output });
     const view = new RunView(options, { state, fresh: stored === null, writer }, emit);
-    const keeping = await Keeping.of(options, lock.folder, emit);
+    const keeping = await Keeping.of(options, { state, writer, lock, emit });
     const rounds = new Rounds({ options, state, writer, lock, keeping, emit, signal, together });
     return await new Watch(options, { state, writer, lock, view, rounds, keeping, emit, signal }).run();
   } finally {
@@ -141,6 +141,8 @@ class Watch {
       }
       const [next] = look.todo;
       if (next !== undefined && (await this.#whileLooking(this.#round(next, look))) === 'now') continue;
+      // Merges come first: between two copies the run is looked at.
+      if (next === undefined && keeping !== null && (await this.#whileLooking(keeping.copyNext(signal)))) continue;
       // With `once` what is complete gets the time to show that it stays so, and nothing gets it twice.
       if (this.#options.once && (waited || !look.settling)) return this.#summary(look);
       waited = true;
@@ -158,7 +160,8 @@ class Watch {
     const { keeping } = this.#tools;
     keeping?.end();
     const saves = keeping === null ? {} : { saves: keeping.saves };
-    return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed: this.#failed, looked, ...saves };
+    const failed = [...this.#failed, ...(keeping?.failed ?? [])];
+    return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed, looked, ...saves };
   }
 
   /** Looks go on beside a round: the trainer may delete what has to be pinned while a hook takes its hour. */

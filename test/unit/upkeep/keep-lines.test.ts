@@ -39,7 +39,7 @@ describe.each(['sh', 'bash'])('the lines that delete saves, run by %s', (shell) 
     const going = report.delete.map(({ path }) => path.slice(run.length + 1));
     expect(going).toEqual(expect.arrayContaining(NAMES));
     for (const decoy of ['a', 'cd', 'ends']) mkdirSync(join(run, decoy));
-    const script = deletionLines(report)
+    const script = deletionLines(report.delete.map(({ path }) => path))
       .map((line) => `${line}\n`)
       .join('');
     const left = () => readdirSync(run).sort();

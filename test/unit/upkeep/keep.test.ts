@@ -38,8 +38,8 @@ describe('keep', () => {
     expect(report.keep.find(({ step }) => step === 900)!.why).toEqual(['2000steps']);
     expect(report.keep.at(-1)!.why).toEqual(['500steps', 'the newest']);
     expect(report.most).toBe(9);
-    expect(deletionLines(report)).toHaveLength(11);
-    expect(deletionLines(report)[0]).toBe(`rm -rf -- ${join(run, 'checkpoint-200')}`);
+    expect(deletionLines(report.delete.map(({ path }) => path))).toHaveLength(11);
+    expect(deletionLines(report.delete.map(({ path }) => path))[0]).toBe(`rm -rf -- ${join(run, 'checkpoint-200')}`);
   });
 
   it('applied at each save holds each window, within the budget, and never lacks the newest', async () => {
