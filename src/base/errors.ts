@@ -177,7 +177,7 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 export const WARNING_CODES = {
   W_REORDERED: 'The inputs were sorted by step, which is neither the order they were given in nor that of a pattern.',
   W_ORDER_ASSUMED: 'Not every input has a step of its own, so the given order, or that of a number in the names, is taken as oldest first.',
-  W_WEIGHT_SUM: 'The explicit weights do not sum to 1.',
+  W_WEIGHT_SUM: 'Explicit weights do not sum to 1: those of a merge, or of a policy or an entry of a weights file.',
   W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint over twice the weight of the newest.',
   W_WINDOW_SHORT: 'The average goes further back than the members: the oldest stands for over a tenth of it.',
   W_SELECTED_BY_SCORE: 'Members were chosen by their scores: the same evaluation flatters the merge.',
@@ -189,7 +189,7 @@ export const WARNING_CODES = {
     'The learning rate rises or falls over the members, or has fallen before them, so a mean may be worse than the newest alone, and a decay that a schedule stands for is another one.',
   W_TOKENS: 'Some token counts are unknown, or another source says something else.',
   W_LEFT_OUT_MEMBERS: 'Checkpoints that would be members are left out because they cannot be used, or there are fewer than asked for.',
-  W_ONE_MEMBER: 'One checkpoint takes part, so that a merge of it is a copy.',
+  W_ONE_MEMBER: 'One checkpoint takes part, so that a merge of it is a copy; of a grid, in some of its windows.',
   W_ABANDONED_BRANCH: 'Checkpoints are of two branches of a training, by their logs or by the times at which they were saved.',
   W_WINDOW_CROSSES: 'Windows of a grid cross a change of data, batch or learning rate.',
   W_GRID_GONE: 'Merges of a grid are not there, and their members are not there any more either.',

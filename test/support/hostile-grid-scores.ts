@@ -154,6 +154,12 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
     given({ 'step400-w200steps-wma.json': '0.6' }, ['--goal', 'maximize'], 'neither the newest checkpoint alone (step400)'),
   ],
   ['E_SCORES', 3, '--scores of no result', given({ ...ALL, 'step400.json': '{"a": []}' }, ['--goal', 'maximize'], 'step400.json')],
+  [
+    'E_SCORES',
+    3,
+    '--scores with a key twice',
+    given({ ...ALL, 'step400.json': '{"score": 0.5, "score": 0.7}' }, UP, 'step400.json: "score" is there twice'),
+  ],
   ['E_SCORES', 3, '--scores of NaN alone', given(NANS, UP, 'a plain mean (step400-w200steps-sma) has a score')],
   ['E_SCORES', 3, '--scores of outputs that are NaN', given({ ...ALL, 'step400-w200steps-wma.json': 'nan' }, UP, 'no output has a score')],
   ['E_GOAL', 2, '--scores of which some are better larger', given(TORN_GOALS, [], 'step400-w200steps-wma.json says that larger scores')],

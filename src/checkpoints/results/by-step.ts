@@ -8,7 +8,7 @@ import { positionFromName } from '../names.ts';
 import { readResult } from './files.ts';
 import { harnessReport, reportOf } from './harness.ts';
 import { type MetricTerm, scoreOf } from './metric.ts';
-import type { Metric, Report } from './report.ts';
+import { type Metric, type Report, twiceText } from './report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
 import type { Score } from './types.ts';
 
@@ -100,6 +100,8 @@ function fileReports(path: string, text: string): StepReport[] {
   const problems: string[] = [];
   const json = lines ? jsonLines(text, problems) : pythonJsonOrNone(trimmed);
   if (json === undefined) throw scoresError(path, 'is no JSON');
+  const twice = lines ? null : twiceText(trimmed);
+  if (twice !== null) throw scoresError(path, twice);
   const reports: StepReport[] = [];
   const add = (step: number | null, value: unknown, where: string) => {
     if (step === null) problems.push(`${where} is no step, or has none (a key "step")`);
@@ -119,7 +121,9 @@ function jsonLines(text: string, problems: string[]): unknown[] {
   return text.split(/\r?\n/).flatMap((line, i) => {
     if (line.trim() === '') return [];
     const json = pythonJsonOrNone(line);
+    const twice = twiceText(line);
     if (json === undefined) problems.push(`line ${i + 1} is no JSON`);
+    else if (twice !== null) problems.push(`line ${i + 1}: ${twice}`);
     return json === undefined ? [] : [json];
   });
 }
@@ -231,6 +235,8 @@ async function jsonFile(path: string, name: string): Promise<Report | null> {
   const report = reportOf(text, name, path);
   const json = report === null ? pythonJsonOrNone(text) : undefined;
   if (report === null && json === undefined) throw scoresError(path, 'is torn, or no JSON');
+  const twice = report === null ? twiceText(text) : null;
+  if (twice !== null) throw scoresError(path, twice);
   return report ?? (isJsonObject(json) ? numbersReport(json, name) : null);
 }
 

@@ -3,7 +3,7 @@ import { pythonJsonOrNone } from '../../base/json/parse.ts';
 import { newestFiles, readResult, shownPath } from './files.ts';
 import { isLighteval, lightevalReport } from './lighteval.ts';
 import { isLmEval, lmEvalReport } from './lm-eval.ts';
-import { type Metric, noScore, type Report } from './report.ts';
+import { type Metric, noScore, type Report, refuseTwice } from './report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
 
 /**
@@ -16,10 +16,12 @@ export async function harnessReport(out: string, since: number): Promise<Report 
   const metrics = new Map<string, Metric>();
   const sources: string[] = [];
   for (const { path } of await newestFiles(out, '**/*.json', since)) {
-    const json = pythonJsonOrNone(await readResult(path));
+    const text = await readResult(path);
+    const json = pythonJsonOrNone(text);
     if (json === undefined && /^results_.*\.json$/.test(basename(path))) throw noScore(`${shownPath(out, path)} is torn, or no JSON`, path);
     const report = harnessFile(json, path);
     if (report === null) continue;
+    refuseTwice(text, shownPath(out, path), path);
     const added = report.metrics.filter(({ name }) => !metrics.has(name));
     for (const metric of added) metrics.set(metric.name, metric);
     if (added.length > 0 || report.metrics.length === 0) sources.push(report.source);
@@ -37,7 +39,9 @@ export function reportOf(text: string, source: string, path: string): Report | n
   const number = numberOf(text.trim());
   if (number !== null) return bareNumber(number, source);
   const json = pythonJsonOrNone(text);
-  return harnessFile(json, path) ?? (isScoreJson(json) ? scoreReport(json, source) : null);
+  const report = harnessFile(json, path) ?? (isScoreJson(json) ? scoreReport(json, source) : null);
+  if (report !== null) refuseTwice(text, source, path);
+  return report;
 }
 
 function harnessFile(json: unknown, path: string): Report | null {

@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { keysTwice } from '../../base/json/keys-twice.ts';
 import type { ItemList } from './items.ts';
 
 /** A number that an evaluator gave a name. */
@@ -37,6 +38,9 @@ export interface Report {
  */
 export const MOST_SCORE = 1e100;
 
+/** Keys that a message names. */
+const TWICE_SHOWN = 3;
+
 /**
  * A standard error, which is at least 0 and of a size to reckon with; null for anything else, as lm-eval's
  * "N/A".
@@ -51,6 +55,18 @@ export function stderrOf(value: unknown): number | null {
  */
 export function harnessStderr(value: unknown): number | null {
   return stderrOf(value) || null;
+}
+
+/** @throws MergeError E_EVALUATOR where JSON with a score has a key twice: which of them counts, nobody knows */
+export function refuseTwice(text: string, source: string, file?: string): void {
+  const twice = twiceText(text);
+  if (twice !== null) throw noScore(`${twice} in ${source}`, file);
+}
+
+/** What is there twice in JSON; null where nothing is. */
+export function twiceText(text: string): string | null {
+  const keys = keysTwice(text).map((key) => JSON.stringify(key));
+  return keys.length === 0 ? null : `${keys.slice(0, TWICE_SHOWN).join(', ')} ${keys.length === 1 ? 'is' : 'are'} there twice`;
 }
 
 /** What says that this evaluation gave no score, whatever other evaluations give: the trial failed. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { type Conflict, MergeError } from '../../base/errors.ts';
+import { keysTwice } from '../../base/json/keys-twice.ts';
 import { isJsonObject, parseJson } from '../../base/json/parse.ts';
 import { refuse } from '../../base/problems.ts';
 import type { Policy } from '../policy/types.ts';
@@ -70,11 +71,7 @@ function jsonMap(path: string, text: string): { data: unknown; twice: readonly s
     if (error instanceof SyntaxError) throw wrong(path, `is torn, or no JSON: ${error.message}`);
     throw error;
   }
-  const seen = new Set<string>();
-  const twice = new Set<string>();
-  // Where all values are lists of numbers, what stands before a colon is a key of the map.
-  for (const [, written = ''] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:/g)) (seen.has(written) ? twice : seen).add(written);
-  return { data, twice: [...twice].map((key) => `${key} is there twice`) };
+  return { data, twice: keysTwice(text).map((key) => `${JSON.stringify(key)} is there twice`) };
 }
 
 async function yamlMap(path: string, text: string): Promise<{ data: unknown; twice: readonly string[] }> {

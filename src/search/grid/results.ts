@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Conflict, MergeError } from '../../base/errors.ts';
+import { pythonJsonOrNone } from '../../base/json/parse.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { refuse } from '../../base/problems.ts';
 import { storeOf } from '../../base/store/store.ts';
@@ -7,7 +8,7 @@ import { readResult } from '../../checkpoints/results/files.ts';
 import { goalOf } from '../../checkpoints/results/goal.ts';
 import { harnessReport, reportOf } from '../../checkpoints/results/harness.ts';
 import { type ReadOptions, scoreOf } from '../../checkpoints/results/metric.ts';
-import type { Report } from '../../checkpoints/results/report.ts';
+import { type Report, twiceText } from '../../checkpoints/results/report.ts';
 import type { Goal, Score } from '../../checkpoints/results/types.ts';
 
 /** Results that are read at a time. */
@@ -83,6 +84,8 @@ async function readOne({ path, kind, shown }: Result, { metrics = [] }: ReadOpti
   let report: Report | null;
   try {
     const text = kind === 'folder' ? null : await readResult(path);
+    const twice = text === null || pythonJsonOrNone(text) === undefined ? null : twiceText(text);
+    if (twice !== null) return conflict(`${path}: ${twice}`);
     try {
       report = text === null ? await harnessReport(path, 0) : reportOf(text, shown, path);
     } catch (error) {

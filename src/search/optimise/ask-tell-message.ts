@@ -1,5 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
+import { keysTwice } from '../../base/json/keys-twice.ts';
 import { isJsonObject, parseJson } from '../../base/json/parse.ts';
 import { MOST_SCORE } from '../../checkpoints/results/report.ts';
 import type { Params } from '../space/types.ts';
@@ -130,6 +131,8 @@ function parseObject(line: string): Fields {
     throw protocolError(`this is not JSON: ${shortened(line)}`, help);
   }
   if (!isJsonObject(value)) throw protocolError(`a message is a JSON object, and not ${shown(value)}`);
+  const [twice] = keysTwice(line);
+  if (twice !== undefined) throw protocolError(`${shown(twice)} is there twice: ${shortened(line)}`);
   return value;
 }
 

@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { keysTwice } from '../../base/json/keys-twice.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../base/json/parse.ts';
 import { Dialogue } from '../../base/process/dialogue.ts';
 import { GRACE_MS } from '../../base/process/process-group.ts';
@@ -169,6 +170,8 @@ export function readProposal(line: string, space: Space): ReadProposal {
   const bad = (problems: readonly string[]) => ({ problems, line: shown(line) });
   const message = parsed(line);
   if (message === undefined) return bad([`an answer is one line of JSON, ${form(space)} or {"stop":true}`]);
+  const [twice] = keysTwice(line);
+  if (twice !== undefined) return bad([`${JSON.stringify(twice)} is there twice`]);
   if (message.stop === true) return { stop: true };
   if (!isJsonObject(message.params)) return bad([`an answer has "params", as in ${form(space)}, or is {"stop":true}`]);
   const problems = paramProblems(message.params, space.parameters);

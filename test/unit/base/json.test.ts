@@ -1,6 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import { keysTwice } from '../../../src/base/json/keys-twice.ts';
 import { MOST_NESTED, parseJson, parsePythonJson, pythonJsonOrNone } from '../../../src/base/json/parse.ts';
 import { jsonTokens } from '../../../src/base/json/tokens.ts';
+
+describe('keys that are there twice', () => {
+  it.each([
+    ['{"a": 1, "b": {"a": 2}, "c": [{"a": 3}, {"a": 4}]}', []],
+    ['{"a": 1, "b": {"c": 1, "c": 2}, "a": 3}', ['c', 'a']],
+    ['[{"a": "a", "b": "a:", "\\u0061": NaN}]', ['a']],
+    ['{"__proto__": 1, "__proto__": 2, "x\\"": 1}', ['__proto__']],
+    ['0.5', []],
+  ])('%s', (text, keys) => {
+    expect(keysTwice(text)).toEqual(keys);
+  });
+});
 
 describe('JSON as Python writes it', () => {
   it.each([

@@ -88,6 +88,8 @@ describe('scores by step', () => {
     ['nothing', 'a.csv', '\n', 'no line with a step and a score'],
     ['torn JSON', 'a.json', '{"1000": 0.5', 'is no JSON'],
     ['JSON of no steps', 'a.json', '{"best": 0.5}', 'entry 1 is no step'],
+    ['JSON with a key twice', 'a.json', '{"1000": 1, "1000": 2}', '"1000" is there twice'],
+    ['lines of JSON with a key twice', 'a.jsonl', '{"step": 1, "acc": 1, "acc": 2}', 'line 1: "acc" is there twice'],
     ['JSON with a step twice', 'a.json', '{"1000": 1, "step1000": 2}', 'step 1000 is there twice'],
     ['a list without steps', 'a.json', '[{"score": 1}]', 'entry 1 is no step, or has none'],
     ['a torn line', 'a.jsonl', '{"step":1}\n{"step', 'line 2 is no JSON'],

@@ -268,6 +268,7 @@ describe('a bad message', () => {
     [{ tell: 0, score: null }, 'score is a finite number, and not null'],
     [{ tell: 0, score: '1' }, 'score is a finite number, and not "1"'],
     ['{"tell":0,"score":NaN}\n', 'this is not JSON'],
+    ['{"tell":0,"score":1,"score":2}\n', '"score" is there twice'],
     ['{"tell":0,"score":1e999}\n', 'score is a finite number, and not Infinity'],
     [{ tell: 0, score: 1, stderr: -0.1 }, 'stderr is a number from 0 to 1e100'],
     [{ tell: 0, score: -1e200 }, 'score is at most 1e100 in size'],

@@ -70,7 +70,7 @@ describe('stdout', () => {
     expect(await read(stdout)).toBeNull();
   });
 
-  it.each(['0.5\nnan', '0.5\n-inf', '0.5\n{"score": NaN}', '0.5\n{"score": null}'])(
+  it.each(['0.5\nnan', '0.5\n-inf', '0.5\n{"score": NaN}', '0.5\n{"score": null}', '0.5\n{"score": 1, "score": 2}'])(
     '%j fails, and the number before it does not count',
     async (stdout) => {
       expect((await mergeError(() => read(stdout))).code).toBe('E_EVALUATOR');

@@ -7,7 +7,7 @@ import { worded } from '../../../base/option-words.ts';
 import { nameRule, newestFiles, readResult, shownPath } from '../../../checkpoints/results/files.ts';
 import { harnessReport, reportOf } from '../../../checkpoints/results/harness.ts';
 import { type MetricTerm, type ReadOptions, scoreOf } from '../../../checkpoints/results/metric.ts';
-import { type Metric, noScore, type Report } from '../../../checkpoints/results/report.ts';
+import { type Metric, noScore, type Report, refuseTwice } from '../../../checkpoints/results/report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from '../../../checkpoints/results/score-json.ts';
 import type { Score } from '../../../checkpoints/results/types.ts';
 import { meantForScore } from './nearly.ts';
@@ -154,17 +154,21 @@ function stdoutReport({ stdout }: Evaluated, { metrics = [], metricRegex }: Read
     const line = lines[i]!.trim();
     const end = i;
     const number = metricRegex === undefined ? numberOf(line) : null;
+    let text = line;
     let json = line.startsWith('{') ? pythonJsonOrNone(line) : undefined;
     if (json === undefined && /[}\]],?$/.test(line) && blocks < MOST_BLOCKS) {
       blocks++;
       const block = jsonBlock(lines, i);
       // Its lines, be they numbers, are parts of it.
-      if (block !== null) ({ json, begin: i } = block);
+      if (block !== null) ({ json, text, begin: i } = block);
     }
     let report: Report | null = null;
     if (number !== null) report = bareNumber(number, 'the last line of stdout that is a number');
-    else if (isScoreJson(json))
-      report = scoreReport(json, `the last ${i < end ? 'lines' : 'line'} of stdout that ${i < end ? 'are' : 'is'} JSON with a score`);
+    else if (isScoreJson(json)) {
+      const source = `the last ${i < end ? 'lines' : 'line'} of stdout that ${i < end ? 'are' : 'is'} JSON with a score`;
+      refuseTwice(text, source);
+      report = scoreReport(json, source);
+    }
     if (report !== null && (metrics.length === 0 || report.metrics.length > 0)) return report;
     const meant = metricRegex === undefined && metrics.length === 0 ? meantForScore(line) : null;
     // As with nan: what was printed before it is no score.
@@ -178,7 +182,10 @@ function stdoutReport({ stdout }: Evaluated, { metrics = [], metricRegex }: Read
 const MOST_BLOCKS = 16;
 
 /** The JSON over several lines that ends in a line; null where there is none. */
-function jsonBlock(lines: readonly string[], end: number): { readonly json: unknown; readonly begin: number } | null {
+function jsonBlock(
+  lines: readonly string[],
+  end: number,
+): { readonly json: unknown; readonly text: string; readonly begin: number } | null {
   let depth = 0;
   for (let i = end; i >= 0; i--) {
     // No string of JSON runs over a line.
@@ -187,8 +194,9 @@ function jsonBlock(lines: readonly string[], end: number): { readonly json: unkn
     if (depth > 0) continue;
     // One line was tried; and what stands in something larger, which is torn, is a part of that.
     if (depth < 0 || i === end || /[[,{]$|^"[^"]*"\s*:$/.test(lines[i - 1]?.trim() ?? '')) return null;
-    const json = pythonJsonOrNone(lines.slice(i, end + 1).join('\n'));
-    return json === undefined ? null : { json, begin: i };
+    const text = lines.slice(i, end + 1).join('\n');
+    const json = pythonJsonOrNone(text);
+    return json === undefined ? null : { json, text, begin: i };
   }
   return null;
 }
@@ -237,6 +245,7 @@ const LAST_MATCH = `
 function pointerReport(text: string, source: string): Report | null {
   const json = pythonJsonOrNone(text);
   if (json === undefined) return null;
+  refuseTwice(text, source);
   const metrics: Metric[] = [];
   // The list grows while it is walked: nesting may be deeper than a stack.
   const values: [pointer: string, value: unknown][] = [['', json]];
