@@ -108,6 +108,8 @@ export type { GridModel } from './search/grid/models.ts';
 export { gridModels } from './search/grid/models.ts';
 export type { GridScoreOptions } from './search/grid/options.ts';
 export { gridPage } from './search/grid/page.ts';
+export type { GridScoring } from './search/grid/plan.ts';
+export { planGridScores } from './search/grid/plan.ts';
 export { readGridScores } from './search/grid/report.ts';
 export type { GridScoreRunOptions } from './search/grid/score.ts';
 export { scoreGrid, scoreGridEvents } from './search/grid/score.ts';

@@ -31,6 +31,39 @@ describe('merge grid --eval', () => {
     expect(readFileSync(join(cwd, 'made.scores', 'report.html'), 'utf8')).toContain('Is this output better?');
   });
 
+  it('says with --dry-run which evaluations it would make, and which are scored already', async () => {
+    const fresh = await runCli([...words, '--dir', 'none', '--dry-run'], { cwd });
+    expect([fresh.code, fresh.stdout]).toEqual([
+      0,
+      expect.stringContaining('would make 8 evaluations: the newest checkpoint, 1 other checkpoint, 2 plain means, 4 other outputs\n'),
+    ]);
+    const more = words.map((word) => (word === '400,newest' ? '400,500,newest' : word));
+    const grown = await runCli([...more, '--dry-run'], { cwd });
+    expect(grown.stdout).toMatch(
+      /would make 4 evaluations: 1 checkpoint, 1 plain mean, 2 other outputs; 8 are scored already in made\.scores; --resume/,
+    );
+    const document = JSON.parse((await runCli([...more, '--dry-run', '--resume', '--json'], { cwd })).stdout);
+    expect(document).toMatchObject({
+      schema: 'ckpt-merge/grid-plan',
+      scoring: { evaluations: 4, newest: 0, checkpoints: 1, means: 1, outputs: 2, scored: 8, failed: 0, needsResume: false },
+    });
+    expect([existsSync(join(cwd, 'made')), existsSync(join(cwd, 'none'))]).toEqual([false, false]);
+  });
+
+  it('refuses a folder for trials before --keep makes anything', async () => {
+    mkdirSync(join(cwd, 'own'));
+    writeFileSync(join(cwd, 'own', 'report.html'), 'mine');
+    for (const [dir, says] of [
+      ['own', 'report.html'],
+      ['run', 'is the run itself'],
+      ['made.scores', '--resume'],
+    ] as const) {
+      const { code, stderr } = await runCli(['grid', 'run', ...axes, '-o', 'kept', ...scoring, '--dir', dir, '--keep'], { cwd });
+      expect([code === 0, stderr]).toEqual([false, expect.stringContaining(says)]);
+      expect(existsSync(join(cwd, 'kept')), dir).toBe(false);
+    }
+  });
+
   it('goes on with --resume, keeps with --keep, and takes a folder of scores instead', async () => {
     const again = await runCli([...words, '--resume', '--keep', '--json'], { cwd });
     expect([again.code, again.stderr.includes('evaluating')]).toEqual([0, false]);

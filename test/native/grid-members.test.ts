@@ -99,7 +99,44 @@ describe('members by their scores, as an axis of a grid', () => {
   });
 });
 
+describe('windows of one member', () => {
+  const copies = async (more: Partial<GridOptions>) =>
+    (await planGrid(options(more))).warnings.flatMap(({ code, message }) => (code === 'W_ONE_MEMBER' ? [message] : []));
+
+  it('are said to be copies, and that a number without a unit is steps', async () => {
+    const [first] = await copies({ windows: [20, '4ckpt'], endpoints: ['7000', 'newest'] });
+    expect(first).toMatch(/^the window 20steps has one member: step7000-w20steps-sma, step8000-w20steps-sma, each a copy of its own/);
+    expect(first).toMatch(/a number without a unit is steps: tokens are as 20B, saves as 20ckpt$/);
+    expect(await copies({ strides: [1, 5], endpoints: ['7000', 'newest'] })).toEqual([
+      'the window 4ckpt has one member with such a stride: step7000-w4ckpt-sma-stride5, step8000-w4ckpt-sma-stride5, each a copy of its own',
+    ]);
+  });
+
+  it('are nothing to tell of where one is asked for', async () => {
+    expect(await copies({ windows: ['1ckpt', '2ckpt'] })).toEqual([]);
+    expect(await copies({ memberScores: at('scores.csv'), memberGoal: 'maximize', members: 'top:1' })).toEqual([]);
+    expect(await copies({ memberScores: at('scores.csv'), memberGoal: 'maximize', members: ['top:2'], windows: 20 })).toHaveLength(1);
+  });
+});
+
 describe('files of weights, as an axis of a grid', () => {
+  it('are told of where a list does not sum to 1, each by its name', async () => {
+    writeFileSync(
+      at('sums.json'),
+      '{"model.norm.weight": [0.5, 0.5, 0.25, 0.25], "*mlp*": [0.25, 0.25, 0.25, 0.25], "*": [0, 0, 0.1, 0.2]}',
+    );
+    const { warnings } = await grid(options({ weightsFile: at('sums.json') }));
+    expect(warnings.filter(({ code }) => code === 'W_WEIGHT_SUM').map(({ message }) => message)).toEqual([
+      'the weights of 2 policies do not sum to 1, and are used as given: name=model.norm.weight to 1.5, name=* to 0.3',
+    ]);
+    const policies = [{ role: 'norms', weights: [0.5, 0.5, 0.5, 0.5] }];
+    const merged = await average({ inputs: [at('run')], select: { last: 4 }, policies, output: at('one'), threads: 1 });
+    expect(merged.warnings.map(({ message }) => message).join()).toContain(
+      'the weights of a policy do not sum to 1, and are used as given: role=norms to 2',
+    );
+    expect((await grid(options({ weightsFile: at('deep.json') }))).warnings.map(({ code }) => code)).not.toContain('W_WEIGHT_SUM');
+  });
+
   it('are each what `average` makes with that file', async () => {
     const { outputs } = await grid(options({ weightsFile: [at('deep.json'), at('flat.yaml')] }));
     expect(outputs.map(({ name, axes }) => [name, axes['weights-file']])).toEqual([

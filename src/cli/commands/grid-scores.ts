@@ -2,7 +2,7 @@ import { basename, join, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
 import { omit, pick } from '../../base/pick.ts';
-import { type GridOptions, type GridScoreOptions, gridModels, scoreGrid } from '../../index.ts';
+import { type GridOptions, type GridScoreOptions, type GridScoring, gridModels, planGridScores, scoreGrid } from '../../index.ts';
 import { printable } from '../../render/format.ts';
 import { refuseForTrainers, resolveScores } from '../../search/grid/options.ts';
 import { gridScoresText } from '../../search/grid/text.ts';
@@ -118,6 +118,11 @@ export async function printArray(
 /** What a scoring would be refused for, where it is only looked what it would be of. @throws MergeError E_OPTION */
 export function checkScores(options: GridOptions, scoring: NonNullable<SplitFlags<object>['scoring']>): void {
   resolveScores({ ...omit(options, ['keep']), ...scoring });
+}
+
+/** What scoring it would evaluate, beside what making it would read; null where nothing is evaluated. @throws MergeError as the scoring does */
+export async function planScores(options: GridOptions, scoring: SplitFlags<object>['scoring']): Promise<GridScoring | null> {
+  return scoring?.eval === undefined ? null : planGridScores({ ...omit(options, ['keep']), ...scoring });
 }
 
 /** `merge grid … --eval` and `--scores`. */

@@ -7,12 +7,22 @@ import { type GridEvent, type GridOptions, grid, gridRecipe, type MachineOptions
 import type { MergeEvent } from '../../merge/engine/events.ts';
 import { batchText, gridPlanText, gridText } from '../../merge/grid/text.ts';
 import { recipeYaml } from '../../recipe/file/write.ts';
+import { scoringText } from '../../search/grid/plan.ts';
 import { AXIS_NAMES, RECIPE_NAMES } from '../options/grid-options.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 import { freeName } from './average.ts';
-import { BESIDE_GRIDS, checkScores, printArray, refuseDocument, runScores, type ScoringFlags, splitScoring } from './grid-scores.ts';
+import {
+  BESIDE_GRIDS,
+  checkScores,
+  planScores,
+  printArray,
+  refuseDocument,
+  runScores,
+  type ScoringFlags,
+  splitScoring,
+} from './grid-scores.ts';
 import { BESIDE_RECIPES } from './run.ts';
 
 /** Options of `grid` as commander leaves them. */
@@ -56,11 +66,12 @@ export async function run(context: Context, args: readonly (string | readonly st
   }
   if (flags.dryRun) {
     const plan = await planGrid(options);
+    const scores = await planScores(options, scoring);
     const progress = createProgress('none', terminal);
     for (const warning of plan.warnings) progress.warn(warning);
-    if (flags.json) writeJson(context, plan);
+    if (flags.json) writeJson(context, { ...plan, ...(scores !== null && { scoring: scores }) });
     else if (flags.quiet) for (const { path, gone } of plan.outputs) terminal.out.write(gone === undefined ? `${path}\n` : '');
-    else terminal.out.write(gridPlanText(plan, terminal.out.colors));
+    else terminal.out.write(gridPlanText(plan, terminal.out.colors, scores === null ? [] : [scoringText(scores)]));
     return 0;
   }
   const progress = createProgress(flags.progress ?? (flags.quiet ? 'none' : 'auto'), terminal, (event) =>

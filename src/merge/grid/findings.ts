@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
+import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { mayBeSaving } from '../../checkpoints/run/reasons.ts';
 import { plural } from '../../render/format.ts';
 import type { Survey, SurveyedArm } from './types.ts';
@@ -14,11 +15,32 @@ export function gridWarnings({ arms, passedOver }: Pick<Survey, 'arms' | 'passed
     ([flag, of]): Warning => ({ code: 'W_WINDOW_CROSSES', message: `${severalNames(of.map(({ arm }) => arm))}: ${flag}` }),
   );
   const gone = arms.filter(({ state }) => state === 'gone');
-  const found = [...newerWarnings(passedOver), ...crossed];
+  const found = [...newerWarnings(passedOver), ...oneMemberWarnings(arms), ...crossed];
   if (gone.length === 0) return found;
   const count = gone.length === 1 ? '1 merge is' : `${gone.length} merges are`;
   const message = `${count} not there as this grid makes them, and cannot be made, as members of them are not there any more: ${severalNames(gone)}`;
   return [...found, { code: 'W_GRID_GONE', message }];
+}
+
+/** Windows with one member, by their widths: nobody asks for a copy but in so many words. */
+function oneMemberWarnings(arms: readonly SurveyedArm[]): Warning[] {
+  const alone = arms.flatMap((arm) => {
+    if (arm.state !== 'missing' || arm.members.length > 1 || arm.leftOut.length > 0 || arm.same.some(isMeant)) return [];
+    return [{ arm, window: String(arm.axes.window) }];
+  });
+  return [...groupBy(alone, ({ window }) => window)].map(([window, of]): Warning => {
+    const { value, unit } = parseQuantity(window, 'window');
+    const strided = of.every(({ arm }) => Number(arm.axes.stride) > 1) ? ' with such a stride' : '';
+    const bare = unit === 'steps' ? `; a number without a unit is steps: tokens are as ${value}B, saves as ${value}ckpt` : '';
+    const copies = of.length === 1 ? 'a copy of it' : 'each a copy of its own';
+    const message = `the window ${window} has one member${strided}: ${severalNames(of.map(({ arm }) => arm))}, ${copies}${bare}`;
+    return { code: 'W_ONE_MEMBER', message };
+  });
+}
+
+/** Whether one member is what was asked for. */
+function isMeant({ axes }: Pick<SurveyedArm, 'axes'>): boolean {
+  return axes.members === 'top:1' || (axes.window === '1ckpt' && axes.stride === 1);
 }
 
 /** What is left out of merges, where no plan of them says it. */

@@ -9,8 +9,8 @@ const LEFT_SHOWN = 8;
 const NAMES_SHOWN = 4;
 const FLAGS_SHOWN = 6;
 
-/** What `grid --dry-run` prints. */
-export function gridPlanText(plan: GridPlan, colors: Colors): string {
+/** What `grid --dry-run` prints. @param more lines about what comes after the making */
+export function gridPlanText(plan: GridPlan, colors: Colors, more: readonly string[] = []): string {
   const made = plan.outputs.filter(({ batch }) => batch !== null).length;
   const lines = [
     `would make ${colors.bold(plural(made, 'output'))} in ${plural(plan.batches.length, 'read')}${alreadyText(plan.outputs)}`,
@@ -22,6 +22,7 @@ export function gridPlanText(plan: GridPlan, colors: Colors): string {
     ...plan.batches.map((batch, b) => `  ${batchText(batch, b + 1)}`),
   ];
   if (made > 0) lines.push(...totalLines(plan));
+  lines.push(...more.map((line) => `  ${printable(line)}`));
   return `${[...lines, '', 'nothing was written'].join('\n')}\n`;
 }
 

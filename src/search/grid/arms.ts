@@ -138,18 +138,18 @@ function combinationOf({ name, axes }: Pick<Combination, 'name' | 'axes'>): Stud
 }
 
 /** The saves that are here, opened, oldest first. @throws what opening a checkpoint throws; `signal.reason` on an abort */
-export async function membersHere(arms: readonly AskedArm[], signal: AbortSignal): Promise<StudyMember[]> {
+export async function membersHere(arms: readonly AskedArm[], signal: AbortSignal | undefined): Promise<StudyMember[]> {
   const saves = new Map(arms.flatMap(({ members }) => members.map((save) => [save.step, save] as const)));
   const here = [...saves.values()].filter(({ checkpoint }) => checkpoint !== null).sort((a, b) => a.step - b.step);
   return mapBounded(here, FINGERPRINTS_AT_ONCE, async ({ step, tokens, checkpoint: found }) => {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     const checkpoint = await openCheckpoint(found!.path);
     return { path: found!.path, step, tokens, fingerprint: await fingerprint(checkpoint, signal), checkpoint };
   });
 }
 
 /** Outputs that lie there as evaluators can load them. */
-export async function lyingOutput({ path, endpoint, tokens }: AskedArm, signal: AbortSignal): Promise<StudyMember | null> {
+export async function lyingOutput({ path, endpoint, tokens }: AskedArm, signal: AbortSignal | undefined): Promise<StudyMember | null> {
   if (path === null) return null;
   const checkpoint = await openCheckpoint(path);
   if (!isLendable(checkpoint)) return null;

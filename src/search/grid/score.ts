@@ -1,31 +1,24 @@
 import { join } from 'node:path';
 import type { Warning } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
-import { keysOf, pick } from '../../base/pick.ts';
-import type { Run } from '../../checkpoints/run/types.ts';
 import { gridWarnings, leftOutOfArms } from '../../merge/grid/findings.ts';
 import { grid as makeGrid } from '../../merge/grid/grid.ts';
-import { surveyGrid } from '../../merge/grid/survey.ts';
 import { batchText } from '../../merge/grid/text.ts';
-import type { Survey } from '../../merge/grid/types.ts';
 import { refuseUnsound } from '../../merge/members/look.ts';
-import { readProvenance } from '../../merge/record/read-provenance.ts';
 import { checkMachine } from '../../merge/run.ts';
-import { CHECKS, LAUNCH, MACHINE, TRUST } from '../../recipe/options.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
 import { validateTrials } from '../optimise/validation.ts';
 import type { Candidate } from '../space/types.ts';
-import { type StudyMember, type StudyMembers, takenForSaves } from '../study/members.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
-import { checkEvaluation, mergingOf, openSession, type Session, type StudyRequest } from '../study/session.ts';
-import { keyOf } from '../study/study.ts';
+import { checkEvaluation, checkFolders, openSession, type Session } from '../study/session.ts';
 import type { RoundTrial } from '../study/trials.ts';
-import { readTrials, type StudiedArm, type StudiedMember, TRIALS_FILE } from '../study/trials-file.ts';
+import { readTrials, TRIALS_FILE } from '../study/trials-file.ts';
 import type { StudyEvent } from '../study/types.ts';
-import { type AskedArm, askedArms, candidateOf, lyingOutput, membersHere } from './arms.ts';
+import type { AskedArm } from './arms.ts';
 import { newestEnd } from './conclude.ts';
 import { gridScoresDocument } from './document.ts';
 import { givenScores } from './given.ts';
+import { type KnownArms, lookAtGrid, studyRequest } from './known.ts';
 import { type GridScoreOptions, type ResolvedScores, resolveScores } from './options.ts';
 import { refusePlaces } from './places.ts';
 import { secondSet } from './second-set.ts';
@@ -66,55 +59,27 @@ async function runScores(given: GridScoreOptions, emit: (event: StudyEvent) => v
   return resolved.options.scores === undefined ? runEvaluated(resolved, emit, signal) : givenScores(resolved, emit, signal);
 }
 
-/** What is scored, over members that are known by their content. */
-interface KnownArms {
-  readonly members: StudyMembers;
-  readonly scored: readonly StudiedArm[];
-  /** By recipe: those that can be made or lie there, in the order in which they are scored. */
-  readonly candidates: ReadonlyMap<string, { readonly arm: AskedArm; readonly candidate: Candidate }>;
-  readonly lying: ReadonlyMap<string, StudyMember>;
-  /** Members after these that are not there any more. */
-  readonly gone: readonly StudiedMember[];
-}
-
-async function runEvaluated(
-  { options, grid, making }: ResolvedScores,
-  emit: (event: StudyEvent) => void,
-  signal: AbortSignal,
-): Promise<GridScores> {
-  const { eval: command, validate } = options as GridScoreOptions & Pick<StudyRequest, 'eval'>;
-  const request: StudyRequest = {
-    ...pick(options, [
-      'metrics',
-      'metricFile',
-      'metricRegex',
-      'goal',
-      'timeout',
-      'evalSetup',
-      'evalCancel',
-      'evalServer',
-      'gpus',
-      'parallel',
-    ]),
-    ...pick(options, ['like', 'names', 'config', 'shardSize', 'baseModelId', 'dir', 'work', 'resume', 'force']),
-    ...pick(options, [...keysOf(CHECKS), ...keysOf(MACHINE), ...keysOf(TRUST), ...keysOf(LAUNCH)]),
-    eval: command,
-    inputs: [options.run],
-    dir: options.dir,
-  };
+async function runEvaluated(resolved: ResolvedScores, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<GridScores> {
+  const { options, making } = resolved;
+  const { validate } = options;
+  const request = studyRequest(options);
   checkEvaluation(request);
   const warned: Warning[] = [];
-  if (options.keep) warned.push(...(await made(making, emit, signal)));
   const before = options.resume ? ((await readTrials(join(options.dir, TRIALS_FILE)))?.identity.members ?? []) : [];
-  const recorded = before.flatMap(({ path, step, tokens }) => (step === null ? [] : [{ name: path, step, tokens }]));
-  // What lies in the way of an output is only not scored as one: nothing is written there.
-  const survey = await surveyGrid({ grid, options: { ...making, force: true }, asked: { outputs: [] }, signal, recorded });
+  const look = async () => {
+    const found = await lookAtGrid(resolved, request, before, signal);
+    await refusePlaces(options, found.survey);
+    return found;
+  };
+  if (options.keep) {
+    // A grid takes long to make: what scoring it would be refused for is found before.
+    const { known, own } = await look();
+    await checkFolders(request, known.members, own);
+    warned.push(...(await made(making, emit, signal)));
+  }
+  const { survey, known, own } = await look();
   const leftOut = leftOutOfArms(survey.arms);
   if (options.strict) refuseUnsound([...gridWarnings(survey), ...leftOut]);
-  await refusePlaces(options, survey);
-  const asked = await askedArms(grid, survey, recorded);
-  const known = await knownArms(asked, survey, { before, request }, signal);
-  const own = { kind: 'grid', legs: [], noise: 'shared', sampler: 'grid', seed: 0, scored: known.scored } as const;
   const sorts = [
     ...new Map([...known.candidates.values()].map(({ candidate }) => [JSON.stringify(candidate.treatment), candidate])).values(),
   ];
@@ -152,56 +117,6 @@ async function made(making: ResolvedScores['making'], emit: (event: StudyEvent) 
     },
   );
   return warnings;
-}
-
-async function knownArms(
-  asked: readonly AskedArm[],
-  { run, arms }: Pick<Survey, 'run' | 'arms'>,
-  { before, request }: { readonly before: readonly StudiedMember[]; readonly request: StudyRequest },
-  signal: AbortSignal,
-): Promise<KnownArms> {
-  const all = await takenForSaves(await membersHere(asked, signal), before);
-  const here = new Map(all.map(({ step }, m) => [step!, m]));
-  const gone = await goneMembers(asked, here, before, run);
-  const every = new Map([...here, ...gone.map(({ step }, i): [number, number] => [step!, all.length + i])]);
-  const merging = mergingOf(request);
-  const scored: StudiedArm[] = [];
-  const candidates = new Map<string, { arm: AskedArm; candidate: Candidate }>();
-  const lying = new Map<string, StudyMember>();
-  for (const arm of asked) {
-    const candidate = candidateOf(arm, every);
-    if (candidate === null) continue;
-    const recipe = keyOf(candidate, { members: all, gone }, merging);
-    const { kind, is, endpoint, tokens, flags } = arm;
-    scored.push({ kind, recipe, is, endpoint, tokens, flags });
-    const there = await lyingOutput(arm, signal);
-    if (there !== null) lying.set(recipe, there);
-    if (there === null && candidateOf(arm, here) === null) continue;
-    if (!candidates.has(recipe)) candidates.set(recipe, { arm, candidate });
-  }
-  const pool = all.map((_, m) => m);
-  const leftOut = [...new Map(arms.flatMap((arm) => arm.leftOut).map((left) => [left.name, left])).values()];
-  const report = { asked: all.length + leftOut.length, found: all.length, leftOut, warnings: [] };
-  const siblings = run.checkpoints.some(({ ingredient }) => ingredient !== null);
-  return { members: { all, pool, last: [], siblings, report, warnings: [] }, scored, candidates, lying, gone };
-}
-
-/** Members that are not there any more: as an earlier run of the study knew them, or the record of a merge that is there. */
-async function goneMembers(
-  asked: readonly AskedArm[],
-  here: ReadonlyMap<number, number>,
-  before: readonly StudiedMember[],
-  run: Run,
-): Promise<readonly StudiedMember[]> {
-  const gone = new Map(before.flatMap((member) => (member.step === null || here.has(member.step) ? [] : [[member.step, member] as const])));
-  for (const { path, members } of asked) {
-    if (path === null || members.every(({ step }) => here.has(step) || gone.has(step))) continue;
-    const record = await readProvenance(path);
-    for (const { name, step, tokens, fingerprint } of record?.recipe.members ?? []) {
-      if (step !== null && !here.has(step) && !gone.has(step)) gone.set(step, { path: join(run.path, name), step, tokens, fingerprint });
-    }
-  }
-  return [...gone.values()];
 }
 
 /** The newest checkpoint alone, which shows whether the evaluator works; then everything else that was not tried. */

@@ -183,6 +183,20 @@ export async function openSession(
   }
 }
 
+/**
+ * Refuses what the folders of a study would be refused for, where something long comes before it.
+ * @throws MergeError as {@link openSession} does of folders and of the trials in them
+ */
+export async function checkFolders(request: StudyRequest, found: StudyMembers, own: OwnIdentity): Promise<void> {
+  const folder = await StudyFolder.open(request.dir);
+  try {
+    await storedTrials(folder, join(folder.path, TRIALS_FILE), found, request, own);
+    if (request.work !== undefined) await folder.makeWork(request.work, false, 0);
+  } finally {
+    await folder.close();
+  }
+}
+
 /** Another program that asks for the trials. */
 export interface StudyDriver {
   /** Where it scores them as well, instead of the evaluator. */

@@ -9,7 +9,7 @@ import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { type AssignOptions, assignTreatments } from '../../../recipe/policy/assign.ts';
 import { policiesOf } from '../../../recipe/policy/keys.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
-import { policyText } from '../../../recipe/policy/text.ts';
+import { policyText, selectorText } from '../../../recipe/policy/text.ts';
 import type { Policy, PolicyTensor, Treatment, Unknown } from '../../../recipe/policy/types.ts';
 import { PARAMETERS, type Parameter } from '../../../recipe/schedule/parameters.ts';
 import { resolveWeights } from '../../../recipe/schedule/resolve.ts';
@@ -178,9 +178,47 @@ export class Treatments {
     const occurs = treatments.map(() => false);
     for (const t of of) occurs[t] = true;
     const uses = Array.from({ length: count }, (_, m) => weights.some((w, t) => occurs[t] && treatments[t]!.kind !== 'drop' && w[m] !== 0));
-    return { members, treatments, of, weights, own, uses, conflicts, warnings };
+    return {
+      members,
+      treatments,
+      of,
+      weights,
+      own,
+      uses,
+      conflicts,
+      warnings: [...warnings, ...sumWarnings(output, treatments, own, occurs)],
+    };
   }
 }
+
+/** Policies of which a warning tells the sum. */
+const SUMS_SHOWN = 5;
+
+/** That policies give weights which do not sum to 1, as it is said of an output's own: all of them at once. */
+function sumWarnings(
+  output: OutputRequest,
+  treatments: readonly Treatment[],
+  own: readonly (ResolvedWeights | null)[],
+  occurs: readonly boolean[],
+): Warning[] {
+  const policies = policiesOf(output);
+  const sums = new Map<number, number>();
+  for (const [t, { policy }] of treatments.entries()) {
+    if (policy === null || !occurs[t] || !own[t]?.warnings.some(({ code }) => code === 'W_WEIGHT_SUM')) continue;
+    sums.set(policy, own[t].sum);
+  }
+  const found = [...sums]
+    .sort(([a], [b]) => a - b)
+    .map(([policy, sum]) => `${selectorText(policies[policy]!)} to ${Number(sum.toPrecision(SUM_DIGITS))}`);
+  if (found.length === 0) return [];
+  const more = found.length > SUMS_SHOWN ? ` and ${found.length - SUMS_SHOWN} more` : '';
+  const which = found.length === 1 ? 'a policy' : `${found.length} policies`;
+  const message = `the weights of ${which} do not sum to 1, and are used as given: ${found.slice(0, SUMS_SHOWN).join(', ')}${more}`;
+  return [{ code: 'W_WEIGHT_SUM', message }];
+}
+
+/** Of a sum that is told: it is of the last bits otherwise. */
+const SUM_DIGITS = 12;
 
 /**
  * Dtype of every tensor of a target shard in one output: as a policy says, as stored where the default keeps
