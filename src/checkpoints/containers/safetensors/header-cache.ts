@@ -1,6 +1,6 @@
 import { checkFileSize } from './check-layout.ts';
 import { headerLength, headerOf, type Scan, type ScannedHeader, scan } from './scan-header.ts';
-import { type SafetensorsIndex, scanIndex } from './scan-index.ts';
+import { type SafetensorsIndex, scanIndexAfter } from './scan-index.ts';
 import { SeenNames } from './seen-names.ts';
 import type { HeaderSource } from './types.ts';
 
@@ -38,9 +38,9 @@ export class ScanCache {
     return known;
   }
 
-  /** As {@link scanIndex}; equal bytes give the same object. The bytes are kept and must not change. */
+  /** As `scanIndex`; equal bytes give the same object. The bytes are kept and must not change. */
   index(bytes: Uint8Array, path: string): SafetensorsIndex {
-    const index = this.#indexes.get(bytes) ?? this.#indexes.add(bytes, scanIndex(bytes, path));
+    const index = this.#indexes.get(bytes) ?? this.#indexes.add(bytes, scanIndexAfter(bytes, path, this.#names));
     this.#names.addIndex(index);
     return index;
   }
@@ -74,7 +74,7 @@ export class HeaderCache {
     return headerOf(this.#scans.header(bytes, source).tensors);
   }
 
-  /** As {@link scanIndex}; equal bytes give the same object. The bytes are kept and must not change. */
+  /** As `scanIndex`; equal bytes give the same object. The bytes are kept and must not change. */
   index(bytes: Uint8Array, path: string): SafetensorsIndex {
     return this.#scans.index(bytes, path);
   }

@@ -62,6 +62,13 @@ export class SeenNames {
     if (this.#index?.names !== index.names) this.#index = new KnownNames(index.names, (name) => index.entryOf(name));
   }
 
+  /** Names of the index before, where a name is one of them. */
+  index(name: string): KnownNames | undefined {
+    const known = this.#index?.has(name) ? this.#index : undefined;
+    known?.begin();
+    return known;
+  }
+
   /**
    * Takes the names of a header in its order, and its columns. A header of the same tensors, be they in another
    * place of its file, has the columns of the one before it: who has worked out what they mean finds them again.
@@ -82,7 +89,9 @@ export class SeenNames {
 
   /** The names that a header probably has which begins with this one. */
   likely(first: string): KnownNames | undefined {
-    const known = this.#index?.has(first) ? this.#index : this.#byFirst.get(first)?.known;
+    const index = this.index(first);
+    if (index !== undefined) return index;
+    const known = this.#byFirst.get(first)?.known;
     known?.begin();
     return known;
   }
