@@ -11,13 +11,15 @@ from the mean of the three, moments from what the choice says.
 Tried with torchtitan 0.3.0, ai2-olmo-core 3.0.0 and megatron-core 0.19.2 (its distributed optimizer, written as
 fully_reshardable and as dp_reshardable) on torch 2.15.0.
 """
-import argparse, contextlib, json, os, shlex, shutil, subprocess, sys, warnings
+import argparse, json, os, shlex, subprocess, sys, warnings
 
 warnings.filterwarnings("ignore")
 import torch
 import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
+
+import megatron_core
 
 VOCABULARY, CONTEXT, RATE = 40, 24, 1e-2
 SAVED, MORE = [260, 280, 300], 10
@@ -156,116 +158,35 @@ class OlmoCore:
         return [(whole(s["exp_avg"]), whole(s["exp_avg_sq"]), float(s["step"])) for s in self.module.optim.state.values()]
 
 
-class Megatron:
+class Megatron(megatron_core.Training):
     """GPTModel in BF16, DistributedOptimizer with float32 masters cut over the ranks, dist_checkpointing."""
 
+    SIZES = dict(num_layers=2, hidden_size=32, ffn_hidden_size=64, num_attention_heads=4)
+
     def __init__(self, out):
-        from megatron.core import dist_checkpointing, parallel_state
-        from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
-        from megatron.core.models.gpt import GPTModel
-        from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
-        from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
-        from megatron.core.transformer import TransformerConfig
-        import megatron.core.tensor_parallel.random as random
-
-        if not parallel_state.model_parallel_is_initialized():
-            parallel_state.initialize_model_parallel(tensor_model_parallel_size=PARALLEL)
-            random.get_cuda_rng_tracker().fork = lambda *x, **k: contextlib.nullcontext()
-        config = TransformerConfig(
-            num_layers=2, hidden_size=32, ffn_hidden_size=64, num_attention_heads=4, gated_linear_unit=True, activation_func=F.silu,
-            params_dtype=torch.bfloat16, bf16=True, pipeline_dtype=torch.bfloat16, add_bias_linear=False, hidden_dropout=0.0,
-            attention_dropout=0.0, masked_softmax_fusion=False, gradient_accumulation_fusion=False, use_cpu_initialization=True,
-            tensor_model_parallel_size=PARALLEL,
-        )
-        model = GPTModel(
-            config=config, transformer_layer_spec=get_gpt_layer_local_spec(), vocab_size=VOCABULARY, max_sequence_length=CONTEXT,
-            position_embedding_type="rope", share_embeddings_and_output_weights=False, parallel_output=False,
-        ).to(torch.bfloat16)
-        parallel = DistributedDataParallelConfig(use_distributed_optimizer=True, overlap_grad_reduce=False)
-        self.model = DistributedDataParallel(config, parallel, model)
-        settings = OptimizerConfig(
-            optimizer="adam", lr=RATE, adam_beta2=0.95, clip_grad=0.0, use_distributed_optimizer=True,
-            bf16=True, params_dtype=torch.bfloat16,
-        )
-        self.optimizer = get_megatron_optimizer(settings, [self.model])
-        self.out, self.now, self.checkpointing = out, 0, dist_checkpointing
-
-    @staticmethod
-    def prepare():
-        """CPU only: here and there the library asks for the device, and whether parameters lie on it."""
-        torch.cuda.current_device = lambda: torch.device("cpu")
-        torch.cuda.synchronize = torch.cuda.current_stream = lambda *x: None
-        kind = torch.Tensor.type
-        torch.Tensor.type = lambda self, *x, **k: kind(self, *x, **k) if x or k else kind(self).replace("torch.", "torch.cuda.")
-        torch.Tensor.cuda = lambda self, *x, **k: self
-        for name in ("tensor", "empty", "zeros"):
-            make = getattr(torch, name)
-            on_cpu = lambda *x, make=make, **k: make(*x, **(k | {"device": "cpu"} if str(k.get("device", "")).startswith("cuda") else k))
-            setattr(torch, name, on_cpu)
+        super().__init__(self.SIZES, VOCABULARY, CONTEXT, RATE, tensor_parallel=PARALLEL)
+        self.out = out
 
     @staticmethod
     def path(out, step):
         return f"{out}/iter_{step:07d}"
 
-    META = {"distrib_optim_sharding_type": "fully_reshardable"}
-
-    def state(self, loading):
-        # The library writes into what it is given.
-        model = self.model.module.sharded_state_dict(metadata=dict(self.META))
-        return {
-            "model": model, "optimizer": self.optimizer.sharded_state_dict(model, is_loading=loading, metadata=dict(self.META)),
-            "args": argparse.Namespace(iteration=self.now, consumed_train_samples=self.now * 16, seq_length=CONTEXT),
-            "checkpoint_version": 3.0, "iteration": self.now,
-        }
-
     def save(self):
-        where = self.path(self.out, self.now)
-        if dist.get_rank() == 0:
-            os.makedirs(where, exist_ok=True)
-        dist.barrier()
-        self.checkpointing.save(self.state(False), where, content_metadata=dict(self.META), validate_access_integrity=False)
-        dist.barrier()
+        self.save_to(self.path(self.out, self.now))
 
     def load(self, step):
-        for o in getattr(self.optimizer, "chained_optimizers", [self.optimizer]):
-            # With torch's Adam (neither TransformerEngine nor Apex runs on CPU) it loads into state that is there,
-            # and 0.19.2 looks for the step among what it read of each weight, though the groups have set it.
-            o._init_optimizer_states_with_dummy_values()
-            into = o._set_main_param_and_optimizer_states
-            o._set_main_param_and_optimizer_states = lambda weight, tensors, into=into: into(weight, {"step": None} | tensors)
-        loaded = self.checkpointing.load(self.state(True), self.path(self.out, step), validate_access_integrity=False)
-        self.model.module.load_state_dict(loaded["model"])
-        self.optimizer.load_state_dict(loaded["optimizer"])
-        self.now = loaded["iteration"]
-
-    def loss(self, x):
-        places = torch.arange(CONTEXT).expand(len(x), -1)
-        mask = torch.ones(CONTEXT, CONTEXT, dtype=torch.bool).triu(1)[None, None]
-        logits = self.model(x[:, :-1], places, mask)
-        return F.cross_entropy(logits.float().flatten(0, 1), x[:, 1:].flatten())
+        self.load_from(self.path(self.out, step))
 
     def update(self, x):
-        self.model.zero_grad_buffer()
-        self.optimizer.zero_grad()
-        self.loss(x).backward()
-        self.model.finish_grad_sync()
-        self.optimizer.step()
-        self.now += 1
+        self.update_with(x)
 
     def weights(self):
         return {k: whole(v) for k, v in self.model.module.named_parameters()}
-
-    def inner(self):
-        return [o.optimizer for o in getattr(self.optimizer, "chained_optimizers", [self.optimizer])]
 
     def moments(self):
         def step(o, s):
             return float(s["step"] if "step" in s else o.param_groups[0]["step"])
         return [(whole(s["exp_avg"]), whole(s["exp_avg_sq"]), step(o, s)) for o in self.inner() for s in o.state.values()]
-
-    def masters(self):
-        """This rank's parts."""
-        return [whole(p) for o in self.inner() for group in o.param_groups for p in group["params"]]
 
     def from_masters(self):
         """The weights, written anew from the masters as each step does."""
@@ -310,12 +231,12 @@ def main():
     p.add_argument("--tensor-parallel", type=int, default=1)
     a = p.parse_args()
     global PARALLEL
-    PARALLEL, Megatron.META["distrib_optim_sharding_type"] = a.tensor_parallel, a.sharding
+    PARALLEL, megatron_core.META["distrib_optim_sharding_type"] = a.tensor_parallel, a.sharding
     kind = {"torchtitan": Torchtitan, "olmo-core": OlmoCore, "megatron": Megatron}[a.trainer]
     dist.init_process_group("gloo")
     torch.set_num_threads(1)
     if kind is Megatron:
-        kind.prepare()
+        megatron_core.prepare()
     run, rank = f"{a.out}/run", dist.get_rank()
     torch.manual_seed(0)
     trainer, kept = kind(run), {}

@@ -1,6 +1,6 @@
 """Tables and picture of docs/resume.md, from what train.py measured.
 
-    python docs/scripts/resume/report.py docs/scripts/resume/results.jsonl [--picture docs/images/resume.svg]
+    python docs/scripts/resume/report.py docs/scripts/resume/results*.jsonl [--picture docs/images/resume.svg]
 
 Needs no packages. Differences are paired: of the same model, seed, batches and rate, against the newest checkpoint
 with its optimizer.
@@ -15,7 +15,10 @@ ARMS = [
     ("newest", "drop"), ("newest", "drop with warm-up"),
     ("merged", "newest"), ("merged", "average"), ("merged", "drop"), ("merged", "drop with warm-up"),
 ]
-NAMES = {"dense": "Dense", "moe": "Mixture of experts", "masters": "Dense, BF16 with float32 masters"}
+NAMES = {
+    "dense": "Dense", "moe": "Mixture of experts", "masters": "Dense, BF16 with float32 masters",
+    "megatron": "Megatron-core, dense", "megatron-moe": "Megatron-core, mixture of experts",
+}
 RATES = {"constant": "constant rate", "decay": "rate to 0"}
 GREY, COLOURS = "#737f8d", ["#94a3b8", "#64748b", "#3b82f6", "#10b981", "#ef4444", "#f59e0b"]
 
@@ -134,7 +137,7 @@ def main():
         print(*batches(runs), sep="\n")
     if a.picture:
         with open(a.picture, "w") as f:
-            f.write(picture({m: r for m, r in models.items() if m != "masters"}))
+            f.write(picture({m: r for m, r in models.items() if m in ("dense", "moe")}))
 
 
 if __name__ == "__main__":

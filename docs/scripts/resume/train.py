@@ -11,7 +11,8 @@ the same batches, at the constant rate and with a rate that falls linearly to 0.
 through dcp.save, dcp.load, get_state_dict and set_state_dict, as trainers do it.
 
 Models: `dense` and `moe` (8 experts, 2 of them for a token) in float32; `masters`, dense with weights in BF16 of
-which the optimizer keeps float32 masters.
+which the optimizer keeps float32 masters; `megatron` and `megatron-moe`, megatron-core's GPTModel in BF16 with its
+distributed optimizer (fully_reshardable), saved and loaded by its dist_checkpointing (tried with 0.19.2).
 """
 import argparse, json, math, os, shlex, shutil, socket, subprocess, time
 from pathlib import Path
@@ -26,6 +27,8 @@ from torch.distributed.checkpoint.stateful import Stateful
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn import functional as F
+
+import megatron_core
 
 VOCABULARY, TOPICS, FOLLOWERS = 64, 12, 4
 CONTEXT, SEQUENCES, HELD_OUT = 32, 16, 256
@@ -174,6 +177,15 @@ class Training(Stateful):
         set_state_dict(self.model, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optim"])
         self.step = state["step"]
 
+    def save_to(self, path):
+        dcp.save({"app": self}, checkpoint_id=str(path))
+
+    def load_from(self, path):
+        dcp.load({"app": self}, checkpoint_id=str(path))
+
+    def loss(self, batch):
+        return self.model(batch)[0]
+
     def update(self, batch, rate):
         """One step of training; the loss of this rank's part of the batch."""
         for group in self.optimizer.param_groups:
@@ -191,6 +203,36 @@ class Training(Stateful):
         return [self.optimizer.state[p].get("master_param", p).to_local().detach().float().clone() for p in own]
 
 
+class MegatronTraining(megatron_core.Training):
+    """The same with megatron-core."""
+
+    SIZES = dict(num_layers=LAYERS, hidden_size=WIDTH, ffn_hidden_size=HIDDEN, num_attention_heads=HEADS)
+    EXPERTS = dict(num_moe_experts=EXPERTS, moe_router_topk=CHOSEN, moe_ffn_hidden_size=EXPERT_HIDDEN, moe_aux_loss_coeff=0.01)
+
+    def __init__(self, seed, experts):
+        torch.manual_seed(seed)
+        adam = dict(adam_beta1=BETAS[0], adam_beta2=BETAS[1], adam_eps=EPSILON, weight_decay=DECAY)
+        super().__init__(self.SIZES | (self.EXPERTS if experts else {}), VOCABULARY, CONTEXT, RATE, **adam)
+
+    @property
+    def step(self):
+        return self.now
+
+    def update(self, batch, rate):
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return self.update_with(batch)
+
+    def weights(self):
+        return self.masters()
+
+
+def training_of(kind, seed, mesh):
+    if kind.startswith("megatron"):
+        return MegatronTraining(seed, kind == "megatron-moe")
+    return Training(kind, seed, mesh)
+
+
 def mean(values):
     """Of all ranks, for a list of tensors of one number each."""
     all_ = torch.stack([v.float() for v in values])
@@ -200,7 +242,7 @@ def mean(values):
 
 def held_out(training, data):
     with torch.no_grad():
-        return mean([training.model(data)[0]])[0]
+        return mean([training.loss(data)])[0]
 
 
 def go_on(training, checkpoint, every, data, rate_of, steps):
@@ -208,7 +250,7 @@ def go_on(training, checkpoint, every, data, rate_of, steps):
     Loads a checkpoint and trains: losses of the held-out data after some steps, losses of batches before their
     updates, and how long the first updates are.
     """
-    dcp.load({"app": training}, checkpoint_id=str(checkpoint))
+    training.load_from(str(checkpoint))
     start = training.step
     found, losses, lengths = {0: held_out(training, data)}, [], []
     for k in range(1, steps + 1):
@@ -249,16 +291,17 @@ def one(a, kind, seed, mesh):
         shutil.rmtree(folder, ignore_errors=True)
     dist.barrier()
 
-    training = Training(kind, seed, mesh)
+    training = training_of(kind, seed, mesh)
     saved = [a.steps - i * a.every for i in reversed(range(a.members))]
-    members = [folder / f"step-{s}" for s in saved]
+    name = (lambda step: f"iter_{step:07d}") if kind.startswith("megatron") else (lambda step: f"step-{step}")
+    members = [folder / name(s) for s in saved]
     curve = {}
     for step in range(1, a.steps + 1):
         training.update(every[step - 1], RATE * min(1, step / WARM_UP))
         if step % 100 == 0:
             curve[step] = round(held_out(training, data), 4)
         if step in saved:
-            dcp.save({"app": training}, checkpoint_id=str(folder / f"step-{step}"))
+            training.save_to(str(folder / name(step)))
     trained = time.time()
 
     starts = {("newest", "newest"): members[-1]}
@@ -274,12 +317,13 @@ def one(a, kind, seed, mesh):
                 def rate_of(k):
                     ramp = min(1, k / warm_up) if warm_up else 1
                     return RATE * min(ramp, (a.more - k + 1) / a.more if rate == "decay" else 1)
-                again = Training(kind, seed + 1000, mesh)
+                again = training_of(kind, seed + 1000, mesh)
                 result = go_on(again, checkpoint, every, data, rate_of, a.more)
                 arms.append({"weights": weights, "optimizer": optimizer + (" with warm-up" if warm_up else ""), "rate": rate, **result})
     if rank == 0:
         line = {
             "model": kind, "seed": seed, "steps": a.steps, "more": a.more, "members": saved, "rate": RATE, "torch": torch.__version__,
+            **({"megatron": megatron_core.version()} if kind.startswith("megatron") else {}),
             "seconds": [round(trained - began), round(time.time() - trained)], "curve": curve, "arms": arms,
         }
         with open(Path(a.out) / "results.jsonl", "a") as f:
@@ -293,6 +337,8 @@ def worker(rank, a, port):
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(a.ranks))
     dist.init_process_group("gloo", rank=rank, world_size=a.ranks)
+    if any(kind.startswith("megatron") for kind in a.models):
+        megatron_core.prepare()
     mesh = init_device_mesh("cpu", (a.ranks,))
     results = Path(a.out) / "results.jsonl"
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
@@ -309,7 +355,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--out", required=True, help="folder of checkpoints and results; what is in results.jsonl is not done again")
     p.add_argument("--merge", default="npx merge", help="the command")
-    p.add_argument("--models", type=lambda s: s.split(","), default=["dense", "moe"], help="dense,moe,masters")
+    p.add_argument("--models", type=lambda s: s.split(","), default=["dense", "moe"], help="dense,moe,masters,megatron,megatron-moe")
     p.add_argument("--seeds", type=lambda s: [int(n) for n in s.split(",")], default=[1, 2, 3, 4, 5])
     p.add_argument("--ranks", type=int, default=2)
     p.add_argument("--steps", type=int, default=900, help="before the merge")
