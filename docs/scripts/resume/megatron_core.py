@@ -90,10 +90,12 @@ class Training:
         loaded = self.checkpointing.load(self.state(True), where, validate_access_integrity=False)
         self.model.module.load_state_dict(loaded["model"])
         self.optimizer.load_state_dict(loaded["optimizer"])
-        # It hands all weights one and the same tensor, which torch's Adam then counts up once for each of them.
-        for state in (state for o in self.inner() for state in o.state.values()):
-            if "step" in state:
-                state["step"] = state["step"].clone()
+        # It hands all weights one tensor for the step, which torch's Adam then counts up once for each of them; of
+        # dp_reshardable, none.
+        for o in self.inner():
+            for group in o.param_groups:
+                for weight in group["params"]:
+                    o.state[weight]["step"] = torch.tensor(float(group["step"]))
         self.now = loaded["iteration"]
 
     def loss(self, x):
