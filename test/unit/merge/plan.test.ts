@@ -270,6 +270,30 @@ describe('conflicts', () => {
     await expect(planOf(inputs, { outputs: [{ path: at(out) }] })).rejects.toMatchObject({ code });
   });
 
+  it.each([
+    ['a save of the run that is no member', 'run/checkpoint-100/merged', 'run/checkpoint-100'],
+    ['one of another run', 'other/checkpoint-100/a/b', 'other/checkpoint-100'],
+    ['a checkpoint beside the members, whatever its name', 'run/best/merged', 'run/best'],
+  ])('refuses an output inside %s', async (_, out, save) => {
+    const inputs = [make('run/checkpoint-200'), make('run/checkpoint-300')];
+    make(save);
+    const error = await planOf(inputs, { outputs: [{ path: at(out) }] }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
+      code: 'E_OUTPUT_OVERLAPS_INPUT',
+      message: expect.stringContaining(`lies inside the checkpoint ${at(save)}`),
+    });
+  });
+
+  it('takes a folder for an output whose name is a number, or that holds the members themselves', async () => {
+    const files = ['a', 'b'].map((name) => make(`12/${name}`)).map((path) => join(path, 'model.safetensors'));
+    await planOf(files, { outputs: [{ path: at('12', 'merged.safetensors') }] });
+    const single = make('step-7');
+    await planOf([join(single, 'model.safetensors')], { outputs: [{ path: join(single, 'merged.safetensors') }] });
+    const inputs = [make('run/checkpoint-200'), make('run/checkpoint-300')];
+    make('99');
+    await planOf(inputs, { outputs: [{ path: at('99', 'merged') }] });
+  });
+
   it('takes an empty folder and a folder to come for absent', async () => {
     const inputs = [make('a')];
     mkdirSync(at('empty'));

@@ -9,6 +9,7 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import { checkOccupant, type Destination, locate } from '../../output/destination.ts';
 import { allocatedBytes, findPartials } from '../../output/partial.ts';
+import { saveAround } from '../../output/save-around.ts';
 import { readRecord } from '../../record/read-provenance.ts';
 
 /** Inputs whose places are looked up at a time. */
@@ -80,15 +81,19 @@ function contains(outer: string, inner: string): boolean {
 }
 
 /**
- * The first of the inputs that a path is, or lies in; null where there is none. @throws MergeError
+ * The first of the inputs that a path is, or lies in, or another checkpoint; null where there is none. @throws MergeError
  * E_OUTPUT_KIND
  */
 export async function inputAround(path: string, sources: readonly Pick<Checkpoint, 'path' | 'kind'>[]): Promise<string | null> {
-  const place = (await locate(path)).path;
+  const destination = await locate(path);
+  const folders: string[] = [];
   for (const { path: input, kind } of sources) {
-    if (kind === 'folder' && contains(await SYSTEM.fs.realpath(input).catch(() => resolve(input)), place)) return input;
+    if (kind !== 'folder') continue;
+    const real = await SYSTEM.fs.realpath(input).catch(() => resolve(input));
+    if (contains(real, destination.path)) return input;
+    folders.push(real);
   }
-  return null;
+  return saveAround(destination, folders);
 }
 
 /** A place of an input: its folder or one of its files, with links followed. */
@@ -131,6 +136,12 @@ export async function outputConflicts(
       const how = destination.path === real ? 'is' : inside ? 'lies inside' : 'contains';
       return [{ code: 'E_OUTPUT_OVERLAPS_INPUT', message: `the output ${path} ${how} the input ${place}`, file: path }];
     }
+    // What lies beside the files that are merged is beside them, whatever the folder is called.
+    const files = new Set(inputs.filter(({ isFolder }) => !isFolder).map(({ real }) => dirname(real)));
+    const folders = inputs.filter(({ isFolder }) => isFolder).map(({ real }) => real);
+    const save = files.has(destination.parent) ? null : await saveAround(destination, folders);
+    if (save !== null)
+      return [{ code: 'E_OUTPUT_OVERLAPS_INPUT', message: `the output ${path} lies inside the checkpoint ${save}`, file: path }];
     await checkOccupant(destination, kind, force);
     await checkWritable(destination);
     return [];
