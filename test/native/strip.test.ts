@@ -260,6 +260,46 @@ describe('copies without the state of the trainer', () => {
     expect((await discoverRun(home)).broken.length).toBe(before.broken.length);
   });
 
+  it('as the newest of a start of training are told: there is no state, and which member has it', async () => {
+    const home = join(unpackGolden('torchtitan', folder.path), 'checkpoint');
+    replace(await strip(asked({ run: home, windows: ['5000steps'], atLeast: 1 })));
+    const [copied, whole] = ['step-100', 'step-200'].map((name) => join(home, name)) as [string, string];
+    const start = { path: at('start'), for: 'resume', weights: [0.5, 0.5] } as const;
+    const plan = await planRecipe({ inputs: [whole, copied], outputs: [start] });
+    expect(plan.warnings.filter(({ code }) => code === 'W_COPY_NEWEST')).toEqual([
+      expect.objectContaining({
+        message: expect.stringContaining(`${copied}, the newest member of ${at('start')}, is a copy of the model alone`),
+      }),
+    ]);
+    expect(plan.warnings.find(({ code }) => code === 'W_COPY_NEWEST')!.message).toMatch(/the newest member that has it is .*step-200 \(/);
+    // With the save as the newest it is as it was, and without a start nothing is missing.
+    for (const [inputs, output] of [
+      [[copied, whole], start],
+      [[whole, copied], { ...start, for: undefined }],
+    ] as const) {
+      const other = await planRecipe({
+        inputs: [...inputs],
+        outputs: [output],
+        ...(output.for === undefined && { format: 'safetensors' }),
+      });
+      expect(other.warnings.map(({ code }) => code)).not.toContain('W_COPY_NEWEST');
+    }
+    const asked2 = { inputs: [whole, copied], outputs: [{ ...start, optimizer: 'newest' }] } as const;
+    expect((await mergeError(() => planRecipe(asked2))).message).toMatch(
+      /copy of the model alone, and the newest member that has it is .*step-200/,
+    );
+    const outputs = [copied, whole].map(
+      (_, i) => ({ path: at(`of-${i}`), for: 'resume', select: { last: 1, to: i === 0 ? 100 : 200 } }) as const,
+    );
+    const error = await mergeError(() => planRecipe({ inputs: [home], outputs }));
+    expect(error.details.conflicts!.map(({ code }) => code).sort()).toEqual(['E_LAYOUTS_DIFFER', 'E_LAYOUTS_DIFFER', 'E_NO_OPTIMIZER']);
+    for (const { message } of error.details.conflicts!) expect(message).toContain('copy of the model alone');
+    // An average of moments needs them of all.
+    const moments = { ...start, weights: undefined, optimizer: 'average' } as const;
+    const average2 = await mergeError(() => planRecipe({ inputs: [copied, whole], outputs: [moments] }));
+    expect(average2).toMatchObject({ code: 'E_NO_OPTIMIZER', message: expect.stringContaining('it is a copy of the model alone') });
+  });
+
   it('hold the tensors that torch has in a save of Megatron-core', async () => {
     const home = unpackGolden('megatron', folder.path);
     await strip(asked({ run: home, windows: ['5000steps'], atLeast: 1 }));

@@ -16,6 +16,7 @@ import { swappedLayers } from '../../model/places/swapped-layers.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { treatmentTable } from '../../recipe/policy/table.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
+import { copiedStart, withCopies } from './inputs/copied-start.ts';
 import { type DraftOutput, draftOutput } from './inputs/drafts.ts';
 import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
@@ -249,6 +250,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
         ...warnings,
         ...narrowed,
         ...beside.warnings,
+        ...(d.output.for === 'resume' ? await copiedStart(d.output.path, d.own) : []),
         ...tokenizer.warnings,
         ...(companions?.warnings ?? []),
         ...treatments.warnings,
@@ -305,7 +307,8 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const space = await spaceNeeded(outputs);
   // What is there of a merge that others work on counts as needed still.
   if (space.conflict !== undefined && adopted === undefined && !request.unplaced) conflicts.push(space.conflict);
-  const distinct = [...new Map(conflicts.map((conflict) => [conflict.message, conflict])).values()];
+  const explained = await withCopies(conflicts, checkpoints);
+  const distinct = [...new Map(explained.map((conflict) => [conflict.message, conflict])).values()];
   refuse(distinct, { several: (count) => `${count} things stand in the way of this merge`, ...waysThrough(distinct) });
 
   if (adopted !== undefined) for (const [k, output] of outputs.entries()) outputs[k] = { ...output, warnings: adopted.warnings[k]! };
