@@ -3,6 +3,9 @@ import { MergeError } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import { type LinkGround, lookAt, resolveWithin } from './link-ground.ts';
 import { groundOf, type LeftFile, leftOutside, type SideFile, type SideFileOptions } from './side-files.ts';
+import { SECTIONS } from './tensors/section.ts';
+import type { TensorTable } from './tensors/types.ts';
+import type { Checkpoint } from './types.ts';
 
 /** What a trainer saves beside the weights in order to go on. */
 export interface TrainingState {
@@ -58,6 +61,20 @@ export async function trainingState(folder: string, { followLinks = false }: Sid
     holdingWeights: chosen.filter((name) => HOLDING_WEIGHTS.test(name)),
     weights: names.filter((name) => WEIGHTS.test(name)),
   };
+}
+
+/** Tables of steps of one run are mostly one. */
+const TABLES = new WeakMap<TensorTable, boolean>();
+
+/** Whether a checkpoint has its optimizer's state in itself, be it in tensors or in other values. */
+export function holdsOptimizer({ shards, objects }: Pick<Checkpoint, 'shards' | 'objects'>): boolean {
+  if (objects?.some(({ section }) => section === 'optimizer')) return true;
+  return shards.some(({ tensors }) => {
+    if (tensors.sections === null) return false;
+    const found = TABLES.get(tensors) ?? tensors.sections.includes(SECTIONS.indexOf('optimizer'));
+    TABLES.set(tensors, found);
+    return found;
+  });
 }
 
 /** What OLMo-core keeps of each rank, beside the folder of its tensors; and what others call such a folder. */

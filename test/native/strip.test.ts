@@ -1,13 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SYSTEM } from '../../src/base/disk/system.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { discoverRun } from '../../src/checkpoints/run/discover.ts';
 import { average } from '../../src/merge/average.ts';
+import { convert } from '../../src/merge/convert.ts';
 import { grid } from '../../src/merge/grid/grid.ts';
 import { planRecipe } from '../../src/merge/run.ts';
 import { scoreGrid } from '../../src/search/grid/score.ts';
@@ -258,6 +259,37 @@ describe('copies without the state of the trainer', () => {
     ];
     expect(places(after)).toEqual(places(before));
     expect((await discoverRun(home)).broken.length).toBe(before.broken.length);
+  });
+
+  it.each<[string, () => Promise<readonly [run: string, resumable: string]>]>([
+    [
+      'DCP',
+      async () => {
+        const home = unpackGolden('dcp-resume', folder.path);
+        await convert({ input: join(home, '80'), output: join(home, '100'), format: 'dcp' });
+        // As its trainer would have written it: of no record.
+        for (const name of names(join(home, '100'))) if (!/^(\.metadata|.*\.distcp)$/.test(name)) rmSync(join(home, '100', name));
+        return [home, '80'];
+      },
+    ],
+    [
+      'a file of torch.save',
+      async () => {
+        const from = unpackGolden('torch-resume', folder.path);
+        mkdirSync(at('files'));
+        for (const name of ['ckpt_10.pt', 'ckpt_20.pt', 'bare_30.pt'])
+          renameSync(join(from, name), at('files', name.replace(/^[a-z]+_/, 'step-')));
+        return [at('files'), 'step-20.pt'];
+      },
+    ],
+  ])('a newest save of the model alone in %s hides none that training can go on from', async (_, make) => {
+    const [home, resumable] = await make();
+    const { keep: kept } = await keep({ run: home, budget: 9, windows: ['5000steps'], atLeast: 1 });
+    const held = Object.fromEntries(kept.map((save) => [basename(save.path), save.held]));
+    expect(held[resumable]).toEqual(['the newest to resume from']);
+    const { copies } = await planStrip(asked({ run: home, windows: ['5000steps'], atLeast: 1 }));
+    expect(copies.map(({ path }) => basename(path))).not.toContain(resumable);
+    expect(copies).toHaveLength(1);
   });
 
   it('as the newest of a start of training are told: there is no state, and which member has it', async () => {

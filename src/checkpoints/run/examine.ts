@@ -7,6 +7,7 @@ import { openCheckpoint } from '../open.ts';
 import { METADATA_KEY } from '../our-files.ts';
 import { type RecordedMerge, recordedMerge } from '../own-record.ts';
 import { readTrainingState } from '../states.ts';
+import { holdsOptimizer } from '../training-state.ts';
 import type { Checkpoint } from '../types.ts';
 import { type CandidateFolder, foreignReason, holdsWeights } from './candidates.ts';
 import { type ModelForm, ModelForms } from './model-form.ts';
@@ -110,7 +111,8 @@ export function describe(
   const { path, stage, ingredient, epoch, step, tokens } = checkpoint;
   const tokensFrom = tokens === null ? null : tokens === named?.tokens ? 'name' : 'state';
   const place = { stage, ingredient, ...(epoch !== undefined && { epoch }), step, tokens };
-  return { path, name, ...place, tokensFrom, bytes, dtypes, savedAt: savedAt(checkpoint) };
+  const state = holdsOptimizer(checkpoint) && { holdsOptimizer: true as const };
+  return { path, name, ...place, tokensFrom, bytes, dtypes, ...state, savedAt: savedAt(checkpoint) };
 }
 
 /** When the last of its tensor files was written; null where this tool wrote them, long after the trainer did. */

@@ -13,6 +13,8 @@ export interface RunCheckpoint extends Position {
   readonly bytes: number;
   /** Dtypes of its tensors, the one with the most bytes first. */
   readonly dtypes: readonly DtypeName[];
+  /** Its container holds the optimizer's state beside the model; absent where it does not, or cannot tell. */
+  readonly holdsOptimizer?: true | undefined;
   /** Logged at this step, or at the last log before it; null where no state file has it. */
   readonly learningRate: number | null;
   readonly loss: number | null;

@@ -1,9 +1,10 @@
 import { worded } from '../../base/option-words.ts';
 import { sectionOf } from '../../checkpoints/tensors/section.ts';
+import { holdsOptimizer } from '../../checkpoints/training-state.ts';
 import { stateTensor } from '../../model/roles/optimizer-state.ts';
 import { HF_NAMES } from '../../recipe/types.ts';
 import { printable } from '../../render/format.ts';
-import { holdsOptimizer, holdsState } from './inputs/merged-start.ts';
+import { holdsState } from './inputs/merged-start.ts';
 import type { Plan, PlanOutput } from './types.ts';
 
 /**

@@ -40,9 +40,9 @@ export async function heldFast(
     if (step !== null && steps.includes(step)) hold(i, `${optionName(names.keepSteps)} names it`);
   // A save that may hold a state is no reason to let go of one that surely does.
   for (let i = saves.length - 1, found = false; i >= 0; i--) {
-    const state = await stateIn(wholeOf(run, saves[i]!));
+    const state = saves[i]!.holdsOptimizer ? 'optimizer' : await stateIn(wholeOf(run, saves[i]!));
     if (state === null || (found && state !== 'optimizer')) continue;
-    hold(i, 'the newest to resume from');
+    hold(i, state === 'optimizer' ? 'the newest to resume from' : "may hold a trainer's state");
     found = true;
     if (state === 'optimizer') break;
   }
@@ -64,8 +64,8 @@ export async function heldFast(
 }
 
 /**
- * Whether a save holds more than the model, in its folder or in one inside it: an optimizer's state, or what may be some;
- * null where nothing says so. A single file may.
+ * Whether a save holds more than the model by the names in its folder or in one inside it: an optimizer's state, or what
+ * may be some; null where nothing says so. A single file may, and so may the files of a container.
  */
 async function stateIn(path: string): Promise<'optimizer' | 'perhaps' | null> {
   const entries = await storeOf(path).list(path);

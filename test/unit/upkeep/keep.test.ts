@@ -110,7 +110,7 @@ describe('keep', () => {
     const { keep: kept } = await plan({ budget: 11, windows: ['500steps', '2000steps'] });
     const why = Object.fromEntries(kept.map((one) => [one.step, one.why]));
     expect(why[2000]).not.toContain('the newest to resume from');
-    expect(why[1400]).toContain('the newest to resume from');
+    expect(why[1400]).toContain("may hold a trainer's state");
     expect(why[700]).toContain('the newest to resume from');
   });
 

@@ -1,10 +1,9 @@
 import type { Conflict, Warning } from '../../../base/errors.ts';
 import { worded } from '../../../base/option-words.ts';
 import { recordedMerge } from '../../../checkpoints/own-record.ts';
-import { optimizersOfRanks, stateBeside } from '../../../checkpoints/training-state.ts';
+import { holdsOptimizer, optimizersOfRanks, stateBeside } from '../../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { plural } from '../../../render/format.ts';
-import { holdsOptimizer } from './merged-start.ts';
 
 /** Names that a message lists. */
 const SHOWN = 3;

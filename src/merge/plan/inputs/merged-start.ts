@@ -3,8 +3,7 @@ import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts
 import { optionName, optionWith, worded } from '../../../base/option-words.ts';
 import { checkRepoId } from '../../../checkpoints/hub.ts';
 import type { LeftFile, SideFile, SideFileOptions } from '../../../checkpoints/side-files.ts';
-import { sectionOf } from '../../../checkpoints/tensors/section.ts';
-import { optimizerAround, optimizersOfRanks, stateBeside, trainingState } from '../../../checkpoints/training-state.ts';
+import { holdsOptimizer, optimizerAround, optimizersOfRanks, stateBeside, trainingState } from '../../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
@@ -16,12 +15,6 @@ import type { OutputRequest } from '../types.ts';
  */
 export function holdsState(format: OutputFormat, layout: Pick<Checkpoint, 'kind'>): boolean {
   return format === 'dcp' || (format === 'torch' && layout.kind === 'file');
-}
-
-/** Whether a checkpoint has its optimizer's state in itself, be it in tensors or in other values. */
-export function holdsOptimizer({ shards, objects }: Pick<Checkpoint, 'shards' | 'objects'>): boolean {
-  if (objects?.some(({ section }) => section === 'optimizer')) return true;
-  return shards.some(({ tensors }) => tensors.sections !== null && tensors.names.some((_, row) => sectionOf(tensors, row) === 'optimizer'));
 }
 
 /** What an output whose container holds the trainer's state has of it. */
