@@ -6,7 +6,7 @@ import { plural, printable } from '../../render/format.ts';
 import { deletionLines, keepText } from '../../upkeep/keep/text.ts';
 import { replacementScript } from '../../upkeep/strip/script.ts';
 import { stripText } from '../../upkeep/strip/text.ts';
-import type { StripEvent } from '../../upkeep/strip/types.ts';
+import type { StripEvent, StripReport } from '../../upkeep/strip/types.ts';
 import { STRIP_NAMES } from '../options/keep-options.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
@@ -21,12 +21,14 @@ interface KeepFlags extends Omit<KeepOptions, 'run'>, Pick<StripOptions, keyof t
   readonly dryRun?: boolean;
   readonly progress?: ProgressMode;
   readonly json?: boolean;
+  readonly quiet?: boolean;
   readonly debug?: boolean;
 }
 
 /** `merge keep`: says which saves to keep, and deletes nothing; with `--strip` it makes copies without the trainer's state. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], given: KeepFlags): Promise<number> {
-  const { shell, strip: strips, dryRun, progress, json, debug, output, ...options } = given;
+  const { shell, strip: strips, dryRun, progress, json, quiet, debug, output, ...options } = given;
+  if (shell && quiet) throw new MergeError('E_USAGE', '--shell and --quiet cannot be used together');
   const asked = { ...options, run: args[0] as string };
   if (strips) return stripped(context, { ...asked, output: output ?? unnamed(context, dryRun) }, given);
   const alone = STRIP_NAMES.find((name) => given[name] !== undefined);
@@ -38,6 +40,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   const report = await keep(asked);
   const { out } = context.terminal;
   if (json) writeJson(context, report);
+  else if (quiet) out.write(lined(report.keep.map(({ path }) => path)));
   else if (shell) out.write(lined(deletionLines(report.delete.map(({ path }) => path))));
   else out.write(keepText(report, out.colors));
   return 0;
@@ -57,16 +60,19 @@ function unnamed(context: Context, dryRun: boolean | undefined): string {
 async function stripped(
   context: Context,
   options: StripOptions,
-  { shell, json, dryRun, progress: mode }: Pick<KeepFlags, 'shell' | 'json' | 'dryRun' | 'progress'>,
+  { shell, json, quiet, dryRun, progress: asked }: Pick<KeepFlags, 'shell' | 'json' | 'quiet' | 'dryRun' | 'progress'>,
 ): Promise<number> {
   const { terminal } = context;
+  const mode = asked ?? (quiet ? 'none' : 'auto');
+  const paths = ({ copies }: StripReport): string => lined(copies.map(({ copy }) => copy));
   if (dryRun) {
     const report = await planStrip(options);
     if (json) writeJson(context, report);
+    else if (quiet) terminal.out.write(paths(report));
     else terminal.out.write(stripText(report, terminal.out.colors));
     return 0;
   }
-  const progress = createProgress(mode ?? 'auto', terminal, (event) =>
+  const progress = createProgress(mode, terminal, (event) =>
     event.type === 'plan' ? { type: 'plan', plan: planDocument(event.plan) } : event,
   );
   const kept: string[] = [];
@@ -85,6 +91,7 @@ async function stripped(
     const report = await interruptible(terminal, (signal) => strip(options, { signal, onEvent }), kept);
     progress.end();
     if (json) writeJson(context, report);
+    else if (quiet) terminal.out.write(paths(report));
     else if (shell) terminal.out.write(lined(replacementScript(report)));
     else terminal.out.write(stripText(report, terminal.out.colors));
     return 0;

@@ -45,6 +45,7 @@ export function addKeepOptions(command: Command): Command {
     .optionsGroup('Reporting:')
     .addOption(flag('--shell', 'print only the lines of a shell: what would delete the rest, with --strip what would put copies in place'))
     .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the paths of the saves to keep, with --strip of the copies'))
     .addOption(progress())
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));

@@ -10,12 +10,14 @@ export function deletionLines(paths: readonly string[]): string[] {
 
 /** What is kept and why, and how to delete the rest. */
 export function keepText(report: KeepReport, colors: Colors): string {
-  const { windows, keep, delete: going, most, budget, notes } = report;
+  const { run, windows, keep, delete: going, most, budget, notes } = report;
   const heads = [['window', 'members now', 'at least, once the run is longer', 'apart']];
   const rows = windows.map(({ window, members, now, apart }) => [printable(window), formatCount(now), formatCount(members), apart]);
-  const freed = going.reduce((sum, { bytes }) => sum + bytes, 0);
+  const [kept, freed] = [keep, going].map((saves) => formatBytes(saves.reduce((sum, { bytes }) => sum + bytes, 0))) as [string, string];
+  const all = formatBytes([...keep, ...going].reduce((sum, { bytes }) => sum + bytes, 0));
   return `${[
-    `keep ${colors.bold(plural(keep.length, 'save'))} of ${keep.length + going.length}; of a budget of ${budget}; the windows need at most ${most} at once, now and later`,
+    `${printable(run)}: ${plural(keep.length + going.length, 'save')}, ${all}; keep ${colors.bold(formatCount(keep.length))} (${kept}), ${going.length === 0 ? 'and nothing has to go' : `${formatCount(going.length)} may go (${freed})`}`,
+    `budget ${formatCount(budget)}; the windows need at most ${plural(most, 'save')} at once, now and later`,
     '',
     ...formatTable([...heads, ...rows], ['left', 'right', 'right', 'left']).map((line) => `  ${line}`),
     '',
@@ -27,7 +29,7 @@ export function keepText(report: KeepReport, colors: Colors): string {
     ...(going.length === 0
       ? ['nothing would be deleted']
       : [
-          `to delete the other ${plural(going.length, 'save')}, ${formatBytes(freed)} (nothing was deleted):`,
+          `to delete the other ${plural(going.length, 'save')}, ${freed} (nothing was deleted):`,
           '',
           ...deletionLines(going.map(({ path }) => path)),
         ]),

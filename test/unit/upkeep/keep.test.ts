@@ -96,6 +96,7 @@ describe('keep', () => {
     const sizes = readdirSync(join(run, 'checkpoint-200')).map((name) => statSync(join(run, 'checkpoint-200', name)).size);
     expect(report.delete[0]).toMatchObject({ step: 200, bytes: sizes.reduce((sum, size) => sum + size, 0) });
     const text = keepText(report, COLORS);
+    expect(text.split('\n')[0]).toMatch(/run: 20 saves, 20(\.\d+)? MB; keep 11 \(11(\.\d+)? MB\), 9 may go \(9(\.\d+)? MB\)$/);
     expect(text).toMatch(/to delete the other 9 saves, 9(\.\d+)? MB \(nothing/);
     expect(text).toMatch(/window +members now +at least, once the run is longer +apart/);
   });
