@@ -32,7 +32,7 @@ it('merge keep RUN -q prints paths alone, of what is kept and of copies', async 
   );
   const printed = async (...words: string[]) => {
     const terminal = fakeTerminal();
-    expect(await main(['keep', saves, '--budget', '3', '--windows', '300steps', '--at-least', '2', '-q', ...words], terminal)).toBe(0);
+    expect(await main(['keep', saves, '--budget', '3', '--windows', '200steps', '--at-least', '2', '-q', ...words], terminal)).toBe(0);
     expect(terminal.written.err).toBe('');
     return terminal.written.out;
   };
