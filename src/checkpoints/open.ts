@@ -33,6 +33,11 @@ export interface OpenOptions {
    * Whether it is one of many that are looked at and not read from: where its tensors lie may be left open.
    */
   readonly listed?: boolean;
+  /**
+   * Whether the optimizer's state belongs to it where that lies in files of its own, as DeepSpeed's of each rank
+   * does: a merge that training goes on from has it. Others do not read these files.
+   */
+  readonly withState?: boolean;
 }
 
 /**
@@ -45,11 +50,13 @@ export interface OpenOptions {
  */
 export async function openCheckpoint(
   path: string,
-  { cache = new OpenCache(), name, position: named, deeper = false, listed = false }: OpenOptions = {},
+  { cache = new OpenCache(), name, position: named, deeper = false, listed = false, withState = false }: OpenOptions = {},
 ): Promise<Checkpoint> {
   const { found, container } = await lookInto(await find(path), { name, position: named, deeper });
   const step = (named ?? positionFromName(name ?? basename(path)))?.step ?? null;
-  const opened = await (listed && container.list !== undefined ? container.list(found, cache, step) : container.open(found, cache));
+  const opened = await (listed && container.list !== undefined
+    ? container.list(found, cache, step)
+    : container.open({ ...found, withState }, cache));
   refuseEmptied(found.path, opened);
   const isFolder = found.entries !== null;
   const { state, ...told } = opened;

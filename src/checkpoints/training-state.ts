@@ -145,6 +145,15 @@ export function isTrainersFile(name: string, inFolder: boolean): boolean {
   return isTrainingState(name) || STATES_BESIDE.test(name) || OPTIMIZER_OF_RANKS.test(name) || OF_TRAINER.test(name);
 }
 
+/** A file that lies beside a checkpoint's folder and not in it; null where there is none, or a link leads elsewhere. */
+export async function besideFolder(folder: string, name: string, { followLinks = false }: SideFileOptions): Promise<SideFile | null> {
+  const around = dirname(resolve(folder));
+  if ((await namesOf(folder)).includes(name) || !(await namesOf(around)).includes(name)) return null;
+  const found = new Walk(around, await groundOf(around, followLinks));
+  await found.add(name);
+  return found.files[0] ?? null;
+}
+
 class Walk {
   readonly files: SideFile[] = [];
   readonly left: LeftFile[] = [];

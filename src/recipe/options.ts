@@ -178,14 +178,14 @@ export const OUTPUT = {
     choices: ['inference', 'resume'],
     default: 'inference',
     value: 'purpose',
-    help: 'resume: a start for more training, in F32 (DCP and OUT.pt: as stored, with the state of the trainer)',
+    help: 'resume: a start for more training, in F32 (DCP, OUT.pt, DeepSpeed: as stored, with the state of the trainer)',
   },
   optimizer: {
     kind: 'choice',
     choices: OPTIMIZER_USES,
-    default: 'newest for DCP and OUT.pt, else drop',
+    default: 'newest for DCP, OUT.pt and DeepSpeed, else drop',
     value: 'what',
-    help: "for resume, the optimizer's state: the newest member's, averaged (DCP and OUT.pt alone), or dropped (there set to zeros)",
+    help: "for resume, the optimizer's state: the newest member's, averaged (of these three), or dropped (there set to zeros)",
   },
   extraState: {
     kind: 'choice',
@@ -197,7 +197,7 @@ export const OUTPUT = {
   weightsFrom: {
     kind: 'choice',
     choices: WEIGHT_SOURCES,
-    default: 'master for DCP and OUT.pt to resume from, else model',
+    default: 'master for DCP, OUT.pt and DeepSpeed to resume from, else model',
     value: 'what',
     help: "make weights from the model's tensors, or from the float32 masters in the optimizer's state",
   },

@@ -4,12 +4,12 @@ import { worded } from '../../base/option-words.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprintLike } from '../../checkpoints/fingerprint.ts';
-import { openCheckpoint } from '../../checkpoints/open.ts';
+import { type OpenOptions, openCheckpoint } from '../../checkpoints/open.ts';
 import { METADATA_KEY, PROVENANCE_FILE, recordBeside } from '../../checkpoints/our-files.ts';
 import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
 import { dataStart } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import { DATA_CRC_KEY, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
+import { DATA_CRC_KEY, isWithState, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
 import { readProvenance, readRecord } from '../../merge/record/read-provenance.ts';
 
 /** What a merge says of itself. */
@@ -101,12 +101,12 @@ export async function findMembers(
   provenance: Provenance,
   given: readonly string[] | undefined,
 ): Promise<{ members: Checkpoint[] | null; warnings: Warning[] }> {
-  const cache = new OpenCache();
+  const options = { cache: new OpenCache(), withState: isWithState(provenance.recipe) };
   const wanted = provenance.recipe.members;
   if (given !== undefined) {
     const found = new Map<string, Checkpoint>();
     for (const path of await checkpointsOf(given, wanted)) {
-      const checkpoint = await openCheckpoint(path, { cache });
+      const checkpoint = await openCheckpoint(path, options);
       // One program recorded them all, in one definition.
       found.set(await fingerprintLike(checkpoint, wanted[0]!.fingerprint), checkpoint);
     }
@@ -121,11 +121,11 @@ export async function findMembers(
   const members: Checkpoint[] = [];
   const gone: string[] = [];
   for (const member of wanted) {
-    const recorded = member.path === null ? null : await openIfThere(resolve(parent, member.path), cache);
+    const recorded = member.path === null ? null : await openIfThere(resolve(parent, member.path), options);
     if (recorded !== null && (await fingerprintLike(recorded, member.fingerprint)) !== member.fingerprint) {
       throw changed(member, `${recorded.path} is not ${member.name} as it was merged`, recorded.path);
     }
-    const checkpoint = recorded ?? (await sibling(parent, member, cache));
+    const checkpoint = recorded ?? (await sibling(parent, member, options));
     if (checkpoint === null) gone.push(member.path ?? member.name);
     else members.push(checkpoint);
   }
@@ -159,17 +159,17 @@ async function checkpointsOf(given: readonly string[], wanted: readonly Provenan
  * A checkpoint of the member's name beside the merge, if it is the one: another run may have a step of the
  * same name.
  */
-async function sibling(parent: string, member: ProvenanceMember, cache: OpenCache): Promise<Checkpoint | null> {
+async function sibling(parent: string, member: ProvenanceMember, options: OpenOptions): Promise<Checkpoint | null> {
   for (const name of new Set([member.name, basename(member.name)])) {
-    const found = await openIfThere(resolve(parent, name), cache);
+    const found = await openIfThere(resolve(parent, name), options);
     if (found !== null && (await fingerprintLike(found, member.fingerprint)) === member.fingerprint) return found;
   }
   return null;
 }
 
-async function openIfThere(path: string, cache: OpenCache): Promise<Checkpoint | null> {
+async function openIfThere(path: string, options: OpenOptions): Promise<Checkpoint | null> {
   try {
-    return await openCheckpoint(path, { cache });
+    return await openCheckpoint(path, options);
   } catch (error) {
     if (error instanceof MergeError && error.code === 'E_NOT_FOUND') return null;
     throw error;

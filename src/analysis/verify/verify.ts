@@ -8,6 +8,7 @@ import { recordBeside } from '../../checkpoints/our-files.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { loadBinding } from '../../merge/native/load.ts';
 import { RANK_TIMEOUT } from '../../merge/ranks/merge-with-ranks.ts';
+import { isWithState } from '../../merge/record/provenance.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
 import { checkGiven, checkPathGiven, type Taken } from '../../recipe/given.ts';
 import { RANKS } from '../../recipe/options.ts';
@@ -115,7 +116,7 @@ export interface VerifyReport {
 export async function verify(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   checkPathGiven('verify', path);
   checkGiven('verify', options, OF_VERIFY);
-  const share = options.full ? 1 : (options.sample ?? DEFAULT_SAMPLE);
+  const share = shareOf(options);
   if (!(share >= 0 && share <= 1)) throw new MergeError('E_OPTION', `${optionName('sample')} must be a fraction from 0 to 1, not ${share}`);
   options.signal?.throwIfAborted();
   const output = await openCheckpoint(path);
@@ -127,6 +128,12 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
     if (output.form.kind !== 'safetensors') throw noChecksums(output);
   }
   const record = await readMergeRecord(output);
+  return checkMerge(isWithState(record.provenance.recipe) ? await openCheckpoint(path, { withState: true }) : output, record, options);
+}
+
+async function checkMerge(output: Checkpoint, record: MergeRecord, options: VerifyOptions): Promise<VerifyReport> {
+  const { path } = output;
+  const share = shareOf(options);
   checkFiles(output, record);
   await checkBeside(output, record);
   const rank = options.full ? launchedRank(process.env, options.ranks) : null;
@@ -134,6 +141,10 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   const { rankTimeout = RANK_TIMEOUT, inputs, signal } = options;
   const of = { path, subject: [record.provenance.planDigest, record.sums, inputs], rank, timeout: 1000 * rankTimeout, signal };
   return withRanks(of, (carryOut) => checkContent(output, record, share, options, carryOut));
+}
+
+function shareOf({ full, sample }: VerifyOptions): number {
+  return full ? 1 : (sample ?? DEFAULT_SAMPLE);
 }
 
 /** Checks every byte, and recomputes a share of the elements. */

@@ -6,7 +6,7 @@ import { masterBuffers, proveMasters } from '../../merge/plan/flat/masters.ts';
 import { masterName, withMasters } from '../../merge/plan/flat/views.ts';
 import { NOTHING_QUANTISED } from '../../merge/plan/quantised/nothing.ts';
 import { markedBounds } from '../../merge/plan/tensors/buffers.ts';
-import { masterNames } from '../../merge/plan/tensors/trainer-state.ts';
+import { leavesBuffers, masterNames } from '../../merge/plan/tensors/trainer-state.ts';
 import { conversionOf, keptOptimizer, policyTensors } from '../../merge/plan/tensors/treatments.ts';
 import { unknownFloats } from '../../merge/plan/tensors/unknown.ts';
 import type { ProvenanceRecipe } from '../../merge/record/provenance.ts';
@@ -70,7 +70,7 @@ export async function treatedTensors(
   const whole = recipe.members.map((m) => m.weight);
   // An output of the model alone has none of the masters that it was made from.
   const masters = recipe.weightsFrom === 'master' ? (members.map(masterNames).findLast((names) => names.size > 0) ?? null) : null;
-  const viewed = recipe.weightsFrom === 'master' && resumed !== 'drop' ? await inBuffers(members, givers, signal) : null;
+  const viewed = recipe.weightsFrom === 'master' && !leavesBuffers(resumed, output) ? await inBuffers(members, givers, signal) : null;
   const isViewed = (name: string): boolean => viewed?.some((member) => member.locate(masterName(name)) !== undefined) ?? false;
   const weights = treatments.map(({ kind, member, policy }) => {
     if (kind === 'member') return whole.map((_, m) => (m === member ? 1 : 0));

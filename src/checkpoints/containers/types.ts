@@ -15,6 +15,8 @@ export interface Found {
   readonly path: string;
   /** What lies in the folder, hidden names too; null where the path is a file. */
   readonly entries: FolderEntries | null;
+  /** Whether the files of the optimizer's state of ranks belong to it, where a container has such files. */
+  readonly withState?: boolean | undefined;
   /** Names in the folder and in its folders, as `a` and `a/b`. Of a file none. */
   paths(): Promise<readonly string[]>;
 }
@@ -53,6 +55,19 @@ export interface StoredObjects {
   readonly bytes: number;
 }
 
+/**
+ * A run of a buffer of many weights that is a part of the float32 master of one of them, as the trainer records
+ * it.
+ */
+export interface MasterFragment {
+  /** Name of the tensor that is the buffer. */
+  readonly buffer: string;
+  readonly weight: string;
+  /** First element in the buffer. */
+  readonly start: number;
+  readonly elements: number;
+}
+
 /** What a container tells of a checkpoint: all but its place in a run. */
 export interface Opened extends TensorSource {
   readonly form: StoredForm;
@@ -72,6 +87,11 @@ export interface Opened extends TensorSource {
    */
   readonly heads: readonly TensorFile[];
   readonly warnings: readonly Warning[];
+  /**
+   * Parts of masters in buffers of many weights: those of a weight follow one another as its elements do. Absent
+   * where nothing of the kind is read; of a checkpoint that was opened with the files of its optimizer's state.
+   */
+  readonly fragments?: readonly MasterFragment[] | undefined;
   /** Absent where the container holds nothing of the trainer's. */
   readonly state?: ContainedState | undefined;
   /**

@@ -7,7 +7,7 @@ import type { Grid, GridArm } from '../../recipe/grid/types.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import { copiedFrom } from '../record/copied-from.ts';
-import type { Provenance } from '../record/provenance.ts';
+import { isWithState, type Provenance } from '../record/provenance.ts';
 
 /** Bytes of a merge by its record, but for the record itself, the recipe and the card; null where a file is another. */
 export async function recordedBytes(path: string, { files, sideFiles = [] }: Provenance): Promise<number | null> {
@@ -48,11 +48,12 @@ export async function isRecordOf({ recipe }: Provenance, arm: GridArm, grid: Gri
     policies.every((text, i) => recipe.policies[i]!.policy === text) &&
     (grid.format === undefined || grid.format === (recipe.format ?? 'safetensors'));
   if (!same) return false;
+  const withState = isWithState(recipe);
   for (const [i, { checkpoint }] of weighed.entries()) {
     signal?.throwIfAborted();
     if (checkpoint === null) continue;
     const { fingerprint } = recorded[i]!;
-    const same = (await fingerprintLike(await openCheckpoint(checkpoint.path), fingerprint, signal)) === fingerprint;
+    const same = (await fingerprintLike(await openCheckpoint(checkpoint.path, { withState }), fingerprint, signal)) === fingerprint;
     if (!same && (await copiedFrom(checkpoint.path)) !== fingerprint) return false;
   }
   return true;

@@ -28,7 +28,7 @@ import { type Companions, companionsOf } from './outputs/dcp-companions.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
 import { inForm } from './outputs/forms.ts';
 import { outputFiles } from './outputs/output-files.ts';
-import { formatOf, inputPlaces, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
+import { formatOf, inputPlaces, isFolderPath, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
 import { stripeHints } from './outputs/stripes.ts';
 import { Tokenizers } from './outputs/tokenizers.ts';
@@ -109,7 +109,19 @@ class Samples {
   }
 }
 
-async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSignal): Promise<Plan> {
+/**
+ * Whether inputs are opened with the state of their optimizers' ranks: training is to go on from all outputs, in the
+ * container of the newest.
+ */
+function wantsState({ outputs, format, like, names, shardSize, files }: PlanRequest): boolean {
+  return (
+    outputs.every((output) => output.for === 'resume' && !output.convert && isFolderPath(output.path)) &&
+    (format === undefined || format === 'torch') &&
+    [like, names, shardSize, files].every((option) => option === undefined)
+  );
+}
+
+async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSignal, withState = wantsState(request)): Promise<Plan> {
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
   if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with --output.' });
 
@@ -117,11 +129,14 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const naming = await Naming.of(request);
   const openInput = async (path: string): Promise<Checkpoint> => {
     signal?.throwIfAborted();
-    const opened = await openCheckpoint(path, { cache });
+    const opened = await openCheckpoint(path, { cache, withState });
     return naming === null ? opened : naming.name(opened);
   };
   const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
+  // Where the newest has none, what others have of it has no place.
+  if (withState && checkpoints.at(-1)!.fragments === undefined && checkpoints.some(({ fragments }) => fragments !== undefined))
+    return planOf(request, samples, signal, false);
   const { adopted } = request;
   if (adopted === undefined) samples.begin(checkpoints);
   const like = request.like === undefined ? null : await openInput(request.like);

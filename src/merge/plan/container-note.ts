@@ -12,7 +12,7 @@ import type { Plan, PlanOutput } from './types.ts';
  * have, and what a checkpoint of that container holds. Null where they came as safetensors.
  */
 export function containerNote({
-  layout: { path, kind, form, shards, objects },
+  layout: { path, kind, form, shards, objects, fragments },
   outputs,
   format,
   names,
@@ -25,7 +25,7 @@ export function containerNote({
     const masters = format === 'dcp' && shards.some(({ tensors }) => tensors.names.some((name) => stateTensor(name).kind === 'master'));
     const made = options && masters && outputs.every(({ weightsFrom }) => weightsFrom !== 'master');
     const also = made ? worded`; its optimizer keeps float32 masters of the weights, from which --weights-from master makes them` : '';
-    const keeps = options && holdsState(format, { kind }) && holdsOptimizer({ shards, objects });
+    const keeps = options && holdsState(format, { kind, fragments }) && holdsOptimizer({ shards, objects });
     const resumed = keeps ? worded`; --for resume keeps the optimizer's state, to train on` : '';
     return `${begin}: of the model alone, to be evaluated or trained with a fresh optimizer${resumed}${also}`;
   }

@@ -88,6 +88,11 @@ export interface ProvenanceRecipe {
   readonly members: readonly ProvenanceMember[];
 }
 
+/** Whether a merge may hold the state of optimizers' ranks, so that it and its members are opened with that. */
+export function isWithState({ purpose, format }: Pick<ProvenanceRecipe, 'purpose' | 'format'>): boolean {
+  return purpose === 'resume' && format === 'torch';
+}
+
 export interface ProvenanceFile {
   readonly name: string;
   readonly bytes: number;

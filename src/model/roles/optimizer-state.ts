@@ -19,6 +19,8 @@ export interface StateTensor {
    * It is of many weights together, one behind the other, and no name in the checkpoint says where each lies.
    */
   readonly flat: boolean;
+  /** Of what is flat: all of it is of one kind, so that it can be set to zero as it lies. */
+  readonly uniform: boolean;
 }
 
 /** What optimizers call their parts; moments are those that begin with 0, second ones never below it. */
@@ -50,6 +52,11 @@ const PARTS: Readonly<Record<string, StateKind>> = {
 const OF_MANY =
   /(?:^|\.)(?:gbuf_idx_\d+|bucket_idx_\d+|\w*fp32_flat_groups|single_partition_of_fp32_groups|fp32_from_f(?:p|loat)16_\w+|flat_param\w*)(?:\.|$)/;
 /**
+ * A rank's part with DeepSpeed's ZeRO, by groups of parameters: `single_partition_of_fp32_groups.0` are masters, and
+ * what the optimizer has beside them is as long (`base_optimizer_state.state.0.exp_avg`).
+ */
+const ZERO = /^optimizer\.zero_pp_rank_\d+\.(?:(single_partition_of_fp32_groups)|base_optimizer_state(?:\.state)?)\.\d+(?:\.(.+))?$/;
+/**
  * `optimizer.state.exp_avg.<weight>` of Megatron-core; of torch and all others
  * `optim.state.<weight>.exp_avg`.
  */
@@ -57,15 +64,20 @@ const STATE = /^(?:.*?\.)??(?:opt|(?:\w+_)?optim(?:izer)?s?)(?:_states?)?(?:_dic
 
 /** What a tensor is that its container keeps apart from the model, by its flat name. */
 export function stateTensor(name: string): StateTensor {
-  if (sectionOfName(name) !== 'optimizer') return { kind: 'training', of: null, flat: false };
-  const other = { kind: 'other', of: null, flat: false } as const;
-  if (OF_MANY.test(name)) return { kind: partOf(name.slice(name.lastIndexOf('.') + 1)) ?? 'other', of: null, flat: true };
+  if (sectionOfName(name) !== 'optimizer') return { kind: 'training', of: null, flat: false, uniform: false };
+  const ofRank = ZERO.exec(name);
+  if (ofRank !== null) {
+    const kind = ofRank[1] === undefined ? (partOf(ofRank[2] ?? '') ?? 'unknown') : 'master';
+    return { kind, of: null, flat: kind !== 'step', uniform: true };
+  }
+  const other = { kind: 'other', of: null, flat: false, uniform: false } as const;
+  if (OF_MANY.test(name)) return { kind: partOf(name.slice(name.lastIndexOf('.') + 1)) ?? 'other', of: null, flat: true, uniform: false };
   const rest = STATE.exec(name)?.[1] ?? '';
   const [first, last] = [rest.indexOf('.'), rest.lastIndexOf('.')];
   if (first < 0) return other;
   const before = partOf(rest.slice(0, first));
-  if (before !== undefined) return { kind: before, of: rest.slice(first + 1), flat: false };
-  return { kind: partOf(rest.slice(last + 1)) ?? 'unknown', of: rest.slice(0, last), flat: false };
+  if (before !== undefined) return { kind: before, of: rest.slice(first + 1), flat: false, uniform: false };
+  return { kind: partOf(rest.slice(last + 1)) ?? 'unknown', of: rest.slice(0, last), flat: false, uniform: false };
 }
 
 function partOf(word: string): StateKind | undefined {

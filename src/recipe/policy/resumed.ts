@@ -16,8 +16,8 @@ type Kind = Pick<Treatment, 'kind' | 'member' | 'request' | 'policy'>;
  * | float masters | as their weight, which is made from them | the same | the same |
  * | first and second moments | bytes of the newest | zeros | as their weight |
  * | steps | bytes of the newest | zeros | bytes of the newest |
- * | moments of many weights in one | bytes of the newest | left out | average |
- * | float masters of many weights in one | average | left out | average |
+ * | moments of many weights in one | bytes of the newest | left out; zeros where nothing else is in it | average |
+ * | float masters of many weights in one | average | left out; average where nothing else is in it | average |
  * | all others, integers among them | bytes of the newest | the same | the same |
  *
  * @param weight treatment of the weight that it is of; null where that is unknown
@@ -38,7 +38,7 @@ export function resumedTreatment(
 }
 
 function kindOf(
-  { kind, flat }: NonNullable<PolicyTensor['state']>,
+  { kind, flat, uniform }: NonNullable<PolicyTensor['state']>,
   float: boolean,
   weight: Treatment | null,
   optimizer: OptimizerUse,
@@ -46,7 +46,7 @@ function kindOf(
 ): Kind {
   const copied = { kind: 'member', member: newest, request: null, policy: null } as const;
   const nothing = { member: null, request: null, policy: null } as const;
-  if (flat && optimizer === 'drop') return { kind: 'drop', ...nothing };
+  if (flat && !uniform && optimizer === 'drop') return { kind: 'drop', ...nothing };
   if (kind === 'other' || kind === 'unknown' || kind === 'training') return copied;
   if (weight?.kind === 'drop') return { kind: 'drop', ...nothing };
   if (kind === 'step') return optimizer === 'drop' ? { kind: 'zero', ...nothing } : copied;

@@ -95,7 +95,7 @@ export interface PolicyTensor {
   /**
    * Of such state: what it is, and which tensor it is of, as an index into those that are looked at together.
    */
-  readonly state?: (Pick<StateTensor, 'kind' | 'flat'> & { readonly weight: number | null }) | undefined;
+  readonly state?: (Pick<StateTensor, 'kind' | 'flat' | 'uniform'> & { readonly weight: number | null }) | undefined;
   /** A tensor of some member that the layout lacks: all that can be said of it is that it is left out. */
   readonly extra?: boolean | undefined;
 }

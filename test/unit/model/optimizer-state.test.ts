@@ -13,12 +13,23 @@ it.each([
   ['train_state.step', 'training', null],
   ['lr_scheduler.last_epoch', 'training', null],
 ])('%s is a %s', (name, kind, of) => {
-  expect(stateTensor(name)).toEqual({ kind, of, flat: false });
+  expect(stateTensor(name)).toEqual({ kind, of, flat: false, uniform: false });
 });
 
 it('buffers of many weights are of none', () => {
   const name = 'optimizer.distributed.dp_group_idx_0.gbuf_idx_0.dtype_(torch.bfloat16, torch.bfloat16).bucket_idx_0.exp_avg_sq';
-  expect(stateTensor(name)).toEqual({ kind: 'second moment', of: null, flat: true });
+  expect(stateTensor(name)).toEqual({ kind: 'second moment', of: null, flat: true, uniform: false });
+});
+
+it.each([
+  ['optimizer.zero_pp_rank_1.single_partition_of_fp32_groups.0', 'master', true],
+  ['optimizer.zero_pp_rank_1.base_optimizer_state.state.0.exp_avg', 'first moment', true],
+  ['optimizer.zero_pp_rank_12.base_optimizer_state.0.exp_avg_sq', 'second moment', true],
+  ['optimizer.zero_pp_rank_0.base_optimizer_state.state.0.step', 'step', false],
+  ['optimizer.zero_pp_rank_0.base_optimizer_state.state.0.GG', 'unknown', true],
+  ['optimizer.zero_pp_rank_0.loss_scaler.cur_scale', 'other', false],
+])('%s of ZeRO is %s, and of one kind as it lies', (name, kind, flat) => {
+  expect(stateTensor(name)).toEqual({ kind, of: null, flat, uniform: kind !== 'other' });
 });
 
 it('finds weights below what the model calls them', () => {

@@ -9,21 +9,23 @@ import { shardName } from '../../tensors/shards.ts';
 import type { Shard } from '../../tensors/types.ts';
 import { foreignError } from '../foreign.ts';
 import { otherContent, otherContentError, START_BYTES } from '../other-content.ts';
+import type { Allowed } from '../pickle/read-pickle.ts';
 import { Dict, type Value } from '../pickle/values.ts';
-import { under } from '../pickle/walk.ts';
+import { countOf, under } from '../pickle/walk.ts';
 import { readIndex } from '../safetensors/read-index.ts';
 import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
 import { locateTensors } from '../safetensors/tensor-locator.ts';
-import type { ContainedState, Container, Found, Opened } from '../types.ts';
+import type { ContainedState, Container, Found, MasterFragment, Opened } from '../types.ts';
 import { Region } from '../zip/region.ts';
 import { placeInStorage, readArchive } from './archive.ts';
 import { expertCounts, expertFiles, MODULE, refuseMissingExperts } from './deepspeed.ts';
-import { DEEPSPEED, INDEX, LIGHTNING, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3 } from './file-names.ts';
+import { DEEPSPEED, INDEX, LIGHTNING, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3, ZERO_STATE } from './file-names.ts';
 import { leavesOf } from './state.ts';
 import { isStatedStep, statedStep } from './stated-step.ts';
 import { tensorOf } from './tensor.ts';
 import { stateInFile } from './trainer-state.ts';
 import { unreachedTensors } from './unreached.ts';
+import { fragmentsOf, isOfZero, refuseMissingRanks, rootOfFile, zeroState, zeroStateFiles } from './zero-state.ts';
 
 const SUFFIX = /\.(?:pt|pth|bin|ckpt)$/;
 /** What Lightning calls itself in all that it saves, under each of its names. */
@@ -57,7 +59,9 @@ export const torch: Container = {
   },
   async open(found): Promise<Opened> {
     const { path, entries, store } = found;
-    const { names, index } = await filesOf(found);
+    const { names: ofModel, index } = await filesOf(found);
+    const ranks = found.withState && entries !== null && DEEPSPEED.test(ofModel[0]!) ? zeroStateFiles(entries.keys()) : [];
+    const names = [...ofModel, ...ranks];
     const read = await mapBounded(names, READS, async (name): Promise<Shard & Omit<FileOfTensors, 'tensors'>> => {
       const at = entries === null ? path : join(path, name);
       const file = await store.open(at, entries?.get(name));
@@ -67,9 +71,12 @@ export const torch: Container = {
         await file.close();
       }
     });
-    const shards = read.map(({ writer: _w, version: _v, state: _s, experts: _e, warnings: _l, ...shard }) => shard);
-    const { version, experts } = read[0]!;
-    if (experts !== null) refuseMissingExperts(path, entries === null ? null : names.slice(1), experts);
+    const shards = read.map(
+      ({ writer: _w, version: _v, state: _s, experts: _e, warnings: _l, fragments: _f, dataParallel: _d, ...shard }) => shard,
+    );
+    const { version, experts, dataParallel } = read[0]!;
+    if (experts !== null) refuseMissingExperts(path, entries === null ? null : ofModel.slice(1), experts);
+    if (ranks.length > 0) refuseMissingRanks(path, ranks, dataParallel, experts);
     const warnings = read.flatMap((one) => one.warnings);
     const state = read.find((one) => one.state !== null)?.state ?? null;
     if (shards.every(({ tensors }) => tensors.count === 0)) {
@@ -91,6 +98,7 @@ export const torch: Container = {
       warnings,
       locate: locateTensors(path, shards, index),
       ...(state !== null && { state }),
+      ...(ranks.length > 0 && { fragments: read.flatMap(({ fragments }) => fragments) }),
     };
   },
 };
@@ -139,6 +147,10 @@ interface FileOfTensors {
    * file.
    */
   readonly experts: readonly number[] | null;
+  /** Of DeepSpeed's file of a model the data-parallel ranks that it was saved by; null where that is not said. */
+  readonly dataParallel: number | null;
+  /** Of a rank's file of the optimizer's state. */
+  readonly fragments: readonly MasterFragment[];
   readonly warnings: readonly Warning[];
 }
 
@@ -155,24 +167,29 @@ async function refuseOther(file: OpenFile): Promise<void> {
 /** Tensors of a file. @param number of the file in the checkpoint's list */
 async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
   const { path } = file;
-  const ofDeepspeed = DEEPSPEED.test(basename(path));
+  const [ofDeepspeed, ofRank] = [DEEPSPEED.test(basename(path)), ZERO_STATE.test(basename(path))];
   await refuseOther(file);
   const region = new Region(file, basename(path));
-  const { root, storages } = await readArchive(region);
+  const allowed: Allowed | undefined = ofRank ? isOfZero : undefined;
+  const { root, storages } = await readArchive(region, allowed);
+  const names = rootOfFile(basename(path));
   const fault = (name: string, text: string): MergeError =>
     new MergeError('E_TORCH_FILE', `${path}: ${name} ${text}`, { details: { file: path, tensor: name } });
-  const state: Value | undefined = ofDeepspeed ? under(root, MODULE) : root;
-  if (state === undefined) throw fault(MODULE, 'is not in it, under which the weights should stand');
+  const state: Value | undefined = ofDeepspeed ? under(root, MODULE) : ofRank ? zeroState(root) : root;
+  if (state === undefined) {
+    const [key, what] = ofRank ? [names.inFile.slice(0, -1), "the optimizer's state"] : [MODULE, 'the weights'];
+    throw fault(key, `is not in it, under which ${what} should stand`);
+  }
   const table = new BoxTable();
   const kinds = new Map<string, string>();
   // What `state_dict()` of every optimizer of torch gives, saved alone.
   const ofOptimizer = under(root, 'state') !== undefined && under(root, 'param_groups') !== undefined;
   // A plain dict of tensors may have a buffer of any name.
-  const nested = !ofDeepspeed && root instanceof Dict && root.entries.some((value, i) => i % 2 === 1 && value instanceof Dict);
+  const nested = !ofDeepspeed && !ofRank && root instanceof Dict && root.entries.some((value, i) => i % 2 === 1 && value instanceof Dict);
   for (const leaf of leavesOf(state, (text) => fault('what was saved', text))) {
     const tensor = tensorOf(leaf.value);
     if (tensor === null) continue;
-    const { name } = leaf;
+    const name = `${names.inTable}${leaf.name}`;
     const ofLoop = nested && 'shape' in tensor && isStatedStep(name, tensor.shape);
     const section = ofOptimizer ? 'optimizer' : ofLoop ? 'blob' : sectionOfName(name);
     const placed = 'refused' in tensor ? tensor : placeInStorage(tensor, storages);
@@ -189,7 +206,7 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
     const { dtype, shape, stride, at } = placed;
     table.add(name, { dtype, shape, section }, { file: number, offset: at, start: shape.map(() => 0), size: shape, stride });
   }
-  const stated = stateInFile(root, path) ?? (ofOptimizer ? null : await statedStep(root, region, storages));
+  const stated = ofRank ? null : (stateInFile(root, path) ?? (ofOptimizer ? null : await statedStep(root, region, storages)));
   const ofLightning = under(root, LIGHTNING_VERSION);
   const version = ofDeepspeed ? under(root, 'ds_version') : ofLightning;
   return {
@@ -198,6 +215,8 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
     version: typeof version === 'string' ? `version ${version}` : null,
     state: typeof stated === 'number' ? { step: stated, tokens: null, file: path, byKey: true } : stated,
     experts: ofDeepspeed ? expertCounts(root) : null,
-    warnings: unreachedTensors(state, path),
+    dataParallel: ofDeepspeed ? countOf(under(root, 'dp_world_size')) : null,
+    fragments: ofRank ? fragmentsOf(state, names) : [],
+    warnings: ofRank ? [] : unreachedTensors(state, path),
   };
 }

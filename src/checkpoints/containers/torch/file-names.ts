@@ -8,6 +8,8 @@ export const INDEX = 'pytorch_model.bin.index.json';
 export const SINGLE = 'pytorch_model.bin';
 /** What DeepSpeed saves of the model with ZeRO 1 and 2: all weights, under `module`. */
 export const DEEPSPEED = /^mp_rank_\d+_model_states\.pt$/;
+/** A rank's part of the optimizer's state with ZeRO, of all that has no tensor parallelism. */
+export const ZERO_STATE = /^(?:\w+_)?zero_pp_rank_(\d+)_mp_rank_00_optim_states\.pt$/;
 /** What GPT-NeoX keeps of its layers beside it: the weights are there, and not under `module`. */
 export const PIPELINE = /^layer_\d+-model/;
 /** What DeepSpeed's ZeRO 3 saves of the model: empty tensors. */

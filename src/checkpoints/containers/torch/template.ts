@@ -18,6 +18,7 @@ import { readZip, type ZipEntry } from '../zip/read-zip.ts';
 import { Region } from '../zip/region.ts';
 import { flatName } from './flat-name.ts';
 import { type TorchTensor, tensorOf } from './tensor.ts';
+import { rootOfFile, type StateRoot } from './zero-state.ts';
 
 /** A file of an archive that holds no values: a few bytes, but for `data.pkl`. */
 interface SmallFile {
@@ -42,7 +43,9 @@ export interface TorchTemplate {
   /** In their order. */
   readonly files: readonly (SmallFile | TorchStorage)[];
   readonly pickle: Buffer;
-  /** Every tensor by its flat name, as it is described. */
+  /** Under which of its names the tensors of the checkpoint stand; others lie beside those. */
+  readonly names: StateRoot;
+  /** Every tensor by its flat name in the file, as it is described. */
   readonly tensors: ReadonlyMap<string, TorchTensor>;
   /** Whether it is a dict of tensors and nothing else, as `state_dict()` of a model gives. */
   readonly isStateDict: boolean;
@@ -53,9 +56,10 @@ const MAX_SMALL = 2 ** 20;
 
 /**
  * Reads the form of a file of torch.save that was opened as a checkpoint: all but its values.
+ * @param isPart whether it is one of several files of DeepSpeed's
  * @throws MergeError E_TORCH_FILE for an archive with files that torch does not write; what reading throws
  */
-export async function readTorchTemplate(shown: TensorFile): Promise<TorchTemplate> {
+export async function readTorchTemplate(shown: TensorFile, isPart = false): Promise<TorchTemplate> {
   const { path } = shown;
   const file = await storeOf(path).open(path);
   try {
@@ -81,6 +85,7 @@ export async function readTorchTemplate(shown: TensorFile): Promise<TorchTemplat
       alignment: Number.isInteger(said) && said > 0 && said <= 2 ** 16 ? said : 64,
       files,
       pickle,
+      names: isPart ? rootOfFile(basename(path)) : { inFile: '', inTable: '' },
       ...withPickleOf(path, () => {
         const tree = parsePickleTree(pickle);
         const tensors = new Map([...tensorNodes(tree)].map(({ name, tensor }) => [name, tensor]));

@@ -8,7 +8,8 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { stateTensor } from '../../../model/roles/optimizer-state.ts';
 import { ALIGNMENT, type Gap, gapsOf, withoutCoincidence } from './gaps.ts';
 import { type Buffer32, type BufferRun, type WeightPart, weightParts } from './parts.ts';
-import { byWeight, Proof } from './proof.ts';
+import { otherForm, Proof } from './proof.ts';
+import { proveRecorded } from './recorded.ts';
 import { type FoundPart, findParts } from './search.ts';
 
 /** Where in buffers of many weights the float32 master of each part of a weight lies. */
@@ -35,7 +36,8 @@ export function masterBuffers({ shards }: Pick<Checkpoint, 'shards'>): TensorPla
 }
 
 /**
- * Proves which part of which weight each part of the buffers is. A checkpoint does not say it; but the trainer
+ * Proves which part of which weight each part of the buffers is. A checkpoint may say it, as DeepSpeed's do, and
+ * then it is compared. Where it does not, the trainer
  * made each weight of its master by rounding, so that a run of a buffer is a part of a weight where it is that,
  * rounded, in every element and in every member; and it is proven for all where each element of the buffers is
  * of such a run or pads one.
@@ -50,9 +52,11 @@ export async function proveMasters(
   { thorough, signal }: { readonly thorough: boolean; readonly signal?: AbortSignal | undefined },
 ): Promise<FlatResult> {
   const buffers = masterBuffers(layout);
+  if (layout.fragments !== undefined)
+    return proveRecorded({ ...layout, fragments: layout.fragments }, others, buffers, { thorough, signal });
   const nameOf = ({ shard, row }: TensorPlace): string => layout.shards[shard]!.tensors.names[row]!;
   const refused = (message: string, file: string, tensor: string): FlatResult => ({
-    conflict: { code: 'E_LAYOUT_FORM', message, file, tensor, help: byWeight() },
+    conflict: { code: 'E_LAYOUT_FORM', message, file, tensor, help: otherForm(layout) },
   });
   const floats = layout.shards.flatMap(({ tensors }, shard) =>
     Array.from({ length: tensors.count }, (_, row) => ({ shard, row })).filter(

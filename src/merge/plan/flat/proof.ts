@@ -8,9 +8,16 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { OPEN_AT_ONCE } from '../inputs/inputs.ts';
 import { type Buffer32, type BufferRun, firstOther, sameRun, type WeightPart, weightParts } from './parts.ts';
 
-/** What Megatron-core writes instead of buffers, each of many weights and cut by ranks. */
-export const byWeight = (): string =>
-  `Have Megatron write it weight by weight, with \`--dist-ckpt-optim-fully-reshardable\`, or use ${optionWith('optimizer', 'drop')}.`;
+/**
+ * What the trainer writes instead of buffers, each of many weights and cut by ranks: Megatron-core weight by weight,
+ * DeepSpeed its universal form, which it can save for any number of ranks.
+ */
+export function otherForm({ fragments }: Pick<Checkpoint, 'fragments'>): string {
+  if (fragments === undefined)
+    return `Have Megatron write it weight by weight, with \`--dist-ckpt-optim-fully-reshardable\`, or use ${optionWith('optimizer', 'drop')}.`;
+  const make = 'python -m deepspeed.checkpoint.ds_to_universal --input_folder STEP --output_folder STEP_universal';
+  return `Have DeepSpeed cut all members alike: \`${make}\` makes a form for any ranks, which the newest's training loads ("checkpoint": {"load_universal": true}) and saves; or merge the model alone, with ${optionWith('format', 'safetensors')}.`;
+}
 
 interface Member {
   readonly checkpoint: Checkpoint;
@@ -52,7 +59,7 @@ export class Proof {
           const of = (table: typeof ours, at: number): string =>
             other ? `[${table.shapes[at]!.join(', ')}]` : dtypeByCode(table.dtypes[at]!).name;
           const message = `tensor ${tensor} is ${of(ours, row)} in the layout and ${of(theirs, place.row)} in ${checkpoint.path}`;
-          return { conflict: { code: other ? 'E_SHAPE' : 'E_MIXED_DTYPES', message, ...where, help: byWeight() } };
+          return { conflict: { code: other ? 'E_SHAPE' : 'E_MIXED_DTYPES', message, ...where, help: otherForm(layout) } };
         }
         own.push({ checkpoint, place });
       }

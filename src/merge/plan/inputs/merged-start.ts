@@ -1,9 +1,17 @@
 import { dirname } from 'node:path';
 import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
 import { optionName, optionWith, worded } from '../../../base/option-words.ts';
+import { ZERO_STATE } from '../../../checkpoints/containers/torch/file-names.ts';
 import { checkRepoId } from '../../../checkpoints/hub.ts';
 import type { LeftFile, SideFile, SideFileOptions } from '../../../checkpoints/side-files.ts';
-import { holdsOptimizer, optimizerAround, optimizersOfRanks, stateBeside, trainingState } from '../../../checkpoints/training-state.ts';
+import {
+  besideFolder,
+  holdsOptimizer,
+  optimizerAround,
+  optimizersOfRanks,
+  stateBeside,
+  trainingState,
+} from '../../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
@@ -11,10 +19,11 @@ import type { OutputRequest } from '../types.ts';
 
 /**
  * Whether what a trainer keeps beside its weights has a place in the output itself: DCP holds all of it, and so
- * does a single file of torch.save. Beside pytorch_model.bin, as beside safetensors, it lies in other files.
+ * do a single file of torch.save and DeepSpeed's files of ranks. Beside pytorch_model.bin, as beside safetensors,
+ * it lies in other files.
  */
-export function holdsState(format: OutputFormat, layout: Pick<Checkpoint, 'kind'>): boolean {
-  return format === 'dcp' || (format === 'torch' && layout.kind === 'file');
+export function holdsState(format: OutputFormat, { kind, fragments }: Pick<Checkpoint, 'kind' | 'fragments'>): boolean {
+  return format === 'dcp' || (format === 'torch' && (kind === 'file' || fragments !== undefined));
 }
 
 /** What an output whose container holds the trainer's state has of it. */
@@ -52,7 +61,10 @@ export function withStartDefaults(output: OutputRequest, format: OutputFormat, l
     const only =
       optimizer === 'average' && !holds ? optionWith('optimizer', 'average') : extraState === undefined ? null : optionName('extraState');
     if (only !== null) {
-      const about = optimizer === 'average' && !holds ? 'checkpoints of DCP and single files of torch.save' : 'checkpoints of DCP';
+      const about =
+        optimizer === 'average' && !holds
+          ? "checkpoints of DCP, single files of torch.save and DeepSpeed's ZeRO 1 and 2"
+          : 'checkpoints of DCP';
       throw new MergeError('E_OPTION', `${output.path}: ${only} is about ${about}, and this output is ${printedFormat(format)}`, {
         details: { file: output.path },
         help: wayToState(layout, extraState !== undefined),
@@ -68,7 +80,7 @@ export function withStartDefaults(output: OutputRequest, format: OutputFormat, l
   });
 }
 
-type Layout = Pick<Checkpoint, 'kind'> & Partial<Pick<Checkpoint, 'form'>>;
+type Layout = Pick<Checkpoint, 'kind' | 'fragments'> & Partial<Pick<Checkpoint, 'form'>>;
 
 const printedFormat = (format: OutputFormat): string => (format === 'torch' ? 'of torch.save' : format);
 
@@ -97,7 +109,11 @@ export async function startState(
     return { ...none, conflicts: [{ code, message, file: code === 'E_OPTION' ? path : newest.path, ...(help !== undefined && { help }) }] };
   };
   if (purpose === 'resume' && format !== undefined && holdsState(format, newest))
-    return format === 'dcp' ? besideContainer(newest, path, optimizer ?? 'newest', options) : inFile(newest, path, optimizer ?? 'newest');
+    return format === 'dcp'
+      ? besideContainer(newest, path, optimizer ?? 'newest', options)
+      : newest.fragments !== undefined
+        ? besideRanks(newest, options)
+        : inFile(newest, path, optimizer ?? 'newest');
   if (optimizer !== 'newest' || (format !== undefined && holdsState(format, newest))) return { ...none, conflicts: [] };
   if (kind === 'file') {
     const message = `${path} is a single file, which has no place for optimizer state: name a folder, or use ${optionWith('optimizer', 'drop')}`;
@@ -106,8 +122,8 @@ export async function startState(
   const state = newest.kind === 'folder' ? await trainingState(newest.path, options) : null;
   const ofRanks = newest.kind === 'folder' && newest.form?.kind === 'torch' ? await optimizersOfRanks(newest.path) : [];
   if (ofRanks.length > 0) {
-    const message = `${newest.path}, the newest member of ${path}, has its optimizer state in ${namesOf(ofRanks)}, in parts that belong to files which only its trainer puts together (${newest.form!.writer}), and these are not written`;
-    return refused('E_NO_OPTIMIZER', message, anew());
+    const message = `${newest.path}, the newest member of ${path}, has its optimizer state in ${namesOf(ofRanks)}, in parts that belong to files which only its trainer puts together (${newest.form!.writer}), and these are not written here`;
+    return refused('E_NO_OPTIMIZER', message, ofRanks.some((name) => ZERO_STATE.test(name)) ? asItIs() : anew());
   }
   if (state === null || !state.optimizer) {
     const links = (state?.left ?? []).map(({ name, leadsTo }) => `${name} leads to ${leadsTo}`).join(', ');
@@ -130,10 +146,14 @@ export async function startState(
   return { kept: null, files: state.files, left: state.left, warnings: [{ code: 'W_OPTIMIZER_NEWEST', message }], conflicts: [] };
 }
 
-type Newest = Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'objects'> & Partial<Pick<Checkpoint, 'form'>>;
+type Newest = Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'objects' | 'fragments'> & Partial<Pick<Checkpoint, 'form'>>;
 
 /** What to do without an optimizer. */
 const anew = (): string => worded`Use --optimizer drop: load the merge as a model, and start the optimizer anew.`;
+
+/** How DeepSpeed's own files are written. */
+const asItIs = (): string =>
+  `${worded`Name a folder, without another --format, --like, --names, --shard-size or --files: all of it is then merged into DeepSpeed's own files.`} ${anew()}`;
 
 const WITHOUT = (): string =>
   worded`Use --optimizer drop, and have the trainer start without an optimizer: there will be none in the merge. Or merge members that were saved with it.`;
@@ -146,6 +166,17 @@ function inFile(newest: Newest, output: string, optimizer: OptimizerUse): StartS
   const conflicts = has || optimizer === 'drop' ? [] : [conflict];
   return { kept: { optimizer: has ? 'kept' : 'none', left: [] }, files: [], left: [], warnings: [], conflicts };
 }
+
+/** DeepSpeed's files have all of its state; the trainer around it may keep its own beside them. */
+async function besideRanks(newest: Newest, options: SideFileOptions): Promise<StartState> {
+  const { files, left } = await stateBeside(newest.path, { ...options, optimizer: false });
+  const script = await besideFolder(newest.path, ZERO_SCRIPT, options);
+  const kept = { optimizer: 'kept', left: [] } as const;
+  return { kept, files: script === null ? files : [...files, script], left, warnings: [], conflicts: [] };
+}
+
+/** What DeepSpeed lays beside the folders of its steps, to make float32 weights from one. */
+const ZERO_SCRIPT = 'zero_to_fp32.py';
 
 /** Of DCP, some trainers keep a part of the state in files beside it: accelerate its whole optimizer. */
 async function besideContainer(newest: Newest, output: string, optimizer: OptimizerUse, options: SideFileOptions): Promise<StartState> {

@@ -9,7 +9,7 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import { type TreatmentRow, valuesRow } from '../../../recipe/policy/table.ts';
 import type { ExtraStateUse } from '../../../recipe/types.ts';
-import { byWeight } from '../flat/proof.ts';
+import { otherForm } from '../flat/proof.ts';
 import type { FileRange } from './container.ts';
 
 /** What a checkpoint of DCP has beside its tensors: bytes that are copied, or that replace some. */
@@ -93,7 +93,7 @@ export async function companionsOf(
   const buffers = all.find(({ name }) => HOLDS_BUFFERS.test(name));
   if (buffers !== undefined && optimizer !== null && optimizer !== 'drop') {
     const message = `${newest.path} keeps its optimizer's state, float32 masters among it, in objects of many weights (${buffers.name}), which are copied whole or not at all`;
-    conflicts.push({ code: 'E_LAYOUT_FORM', message, file: newest.path, tensor: buffers.name, help: byWeight() });
+    conflicts.push({ code: 'E_LAYOUT_FORM', message, file: newest.path, tensor: buffers.name, help: otherForm({}) });
   }
   const ground = own.beside.length === 0 ? [] : await linkGround(newest.path);
   const beside = await Promise.all(

@@ -62,7 +62,8 @@ export async function inForm(
   if (format === 'safetensors') return { planned, dcp: null, forms: null, rows: [], conflicts: [] };
   if (format === 'dcp') return asDcp(planned, layout, drafts, dcpTemplates);
   refuseTorch(planned, layout, drafts, resized);
-  const templates = await mapBounded(layout.files, OPEN_AT_ONCE, readTorchTemplate);
+  const ofRanks = layout.fragments !== undefined;
+  const templates = await mapBounded(layout.files, OPEN_AT_ONCE, (file) => readTorchTemplate(file, ofRanks));
   const found = await inStorages(planned, layout, checkpoints, drafts, templates, signal);
   const index = layout.kind === 'folder' ? await readIfThere(join(layout.path, INDEX), MAX_INDEX_BYTES) : null;
   const forms = drafts.map(({ output: { path }, kind }) => new TorchFiles({ path, kind }, layout, templates, found, index));
@@ -113,7 +114,12 @@ function refuseTorch(planned: PlannedTensors, layout: Checkpoint, drafts: readon
       ? 'whose files hold parts of tensors, one file a rank,'
       : 'which loads weights from the files of its optimizer, too, where they would stay as they were,';
     const what = layout.form.kind === 'torch' ? `is of ${layout.form.writer}, ${why}` : 'is no file of torch.save,';
-    const help = layout.form.kind === 'torch' ? other : worded`Name one with --like: the output has its names, views and version. ${other}`;
+    const ofZero = layout.files.length === layout.shards.length && !ofRanks;
+    const both = ofZero ? `${optionWith('for', 'resume')} merges both, where it has them. Else ` : '';
+    const help =
+      layout.form.kind === 'torch'
+        ? `${both}${other}`
+        : worded`Name one with --like: the output has its names, views and version. ${other}`;
     refuse(layout.path, `${what} and ${option} writes in the form of one whole file`, help);
   }
   if (resized) {

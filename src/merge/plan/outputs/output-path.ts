@@ -18,6 +18,9 @@ const LOOKED_UP_AT_ONCE = 16;
 /** Names of single files of torch.save. */
 const TORCH_FILE = /\.(?:pt|pth|bin|ckpt)$/;
 
+/** Whether an output of this name is a folder, whatever is merged. */
+export const isFolderPath = (path: string): boolean => !TORCH_FILE.test(path) && !path.endsWith('.safetensors');
+
 /**
  * OUT ending in .safetensors is a file where inputs and layout are single files, and so is one with an ending
  * of torch.save's where that is its format; anything else is a folder.
@@ -51,9 +54,12 @@ function refuseEnding(path: string, sources: readonly Checkpoint[], format: Outp
   });
 }
 
-/** Whether a checkpoint is files of torch.save, each a whole state as its trainer saved it. */
-export function isOfWholeFiles({ form, files, shards }: Checkpoint): boolean {
-  return form.kind === 'torch' && WHOLE.has(form.writer ?? '') && files.length === shards.length;
+/**
+ * Whether a checkpoint is files of torch.save, each a whole state as its trainer saved it; or DeepSpeed's with those
+ * of its optimizer.
+ */
+export function isOfWholeFiles({ form, files, shards, fragments }: Checkpoint): boolean {
+  return form.kind === 'torch' && (fragments !== undefined || WHOLE.has(form.writer ?? '')) && files.length === shards.length;
 }
 
 /** Writers of such files; DeepSpeed and FSDP have others that belong to them. */

@@ -35,7 +35,7 @@ export interface InStorages {
   readonly planned: PlannedTensors;
   /** By shard. */
   readonly storages: readonly (readonly FilledStorage[])[];
-  /** By shard, the names of the tensors that stay. */
+  /** By shard, the names in the file of the tensors that stay. */
   readonly kept: readonly ReadonlySet<string>[];
   /** Whether what holds no tensor stays, too. */
   readonly whole: boolean;
@@ -79,7 +79,7 @@ export async function inStorages(
   const made = new Storages(planned, layout, checkpoints, drafts, conflicts);
   const shards = [];
   for (const [s, template] of templates.entries()) {
-    const kept = new Set(planned.targets[s]!.table.names);
+    const kept = keptNames(planned.targets[s]!.table.names, template);
     const edited = editState(template, { kept, whole, dtypes: new Map() });
     if (edited !== null && 'refused' in edited) {
       made.refuse(s, edited.name, edited.refused);
@@ -103,6 +103,17 @@ export async function inStorages(
     whole,
     conflicts,
   };
+}
+
+/** What a tensor of the checkpoint is called in its file. */
+function inFile(name: string, { inFile: start, inTable }: TorchTemplate['names']): string {
+  return `${start}${name.slice(inTable.length)}`;
+}
+
+/** The names in a file of the tensors that stay: those of an output, and all that are none of the checkpoint's. */
+function keptNames(names: readonly string[], template: TorchTemplate): ReadonlySet<string> {
+  const beside = [...template.tensors.keys()].filter((name) => !name.startsWith(template.names.inFile));
+  return new Set([...names.map((name) => inFile(name, template.names)), ...beside]);
 }
 
 class Storages {
@@ -146,10 +157,10 @@ class Storages {
   }
 
   /** Tensors of a target by the storages that they lie in. */
-  viewsOf(shard: number, { tensors }: TorchTemplate): Map<string, View[]> {
+  viewsOf(shard: number, { tensors, names }: TorchTemplate): Map<string, View[]> {
     const views = new Map<string, View[]>();
     for (const [row, name] of this.#planned.targets[shard]!.table.names.entries()) {
-      const tensor = tensors.get(name);
+      const tensor = tensors.get(inFile(name, names));
       if (tensor === undefined || this.#workOf(shard, row).apart) {
         this.refuse(shard, name, 'has another form in the output than in its file, which is not written as torch.save does');
       } else {

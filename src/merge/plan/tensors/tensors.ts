@@ -1,7 +1,7 @@
 import type { Conflict, Warning } from '../../../base/errors.ts';
 import { worded } from '../../../base/option-words.ts';
 import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
-import { sectionOf } from '../../../checkpoints/tensors/section.ts';
+import { sectionOf, sectionOfName } from '../../../checkpoints/tensors/section.ts';
 import { haveSameTensors } from '../../../checkpoints/tensors/table.ts';
 import type { Shard } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
@@ -17,7 +17,7 @@ import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { tiedPairs } from '../../../model/roles/tied.ts';
 import { peftConflicts, wrappedNames } from '../../../model/roles/wrapped.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
-import { type FlatMasters, masterBuffers, proveMasters } from '../flat/masters.ts';
+import { type FlatMasters, type FlatResult, masterBuffers, proveMasters } from '../flat/masters.ts';
 import { paddingOf, withMasters } from '../flat/views.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { holdsState } from '../inputs/merged-start.ts';
@@ -33,7 +33,7 @@ import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard }
 import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { withOtherNames } from './other-names.ts';
 import { type PlaceInOutputs, placesIn, type TargetShard, targetShards } from './target.ts';
-import { type Masters, mastersOf, stateConflicts } from './trainer-state.ts';
+import { leavesBuffers, type Masters, mastersOf, stateConflicts } from './trainer-state.ts';
 import { conversionOf, keptOptimizer, type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
 import { unknownFloats } from './unknown.ts';
 import { untied } from './untied.ts';
@@ -118,7 +118,7 @@ export async function planTensors(
   if (sources.size > 1) conflicts.push(otherSources(drafts));
   const fromMasters = sources.has('master');
   const kindsOf = (number: number) => treatments.map((own) => own.treatments[own.of[number]!]!.kind);
-  const needsMasters = drafts.some(({ output }) => keptOptimizer(output, holdsState(format, layout)) !== 'drop');
+  const needsMasters = drafts.some(({ output }) => !leavesBuffers(keptOptimizer(output, holdsState(format, layout)), layout));
   const inBuffers =
     fromMasters && needsMasters && masterBuffers(layout).length > 0
       ? await proveMasters(
@@ -230,7 +230,7 @@ export async function planTensors(
   const told = [
     ...withoutEchoes(ofCodes, { ...causes, quantised: false }, roles),
     ...withoutEchoes(
-      withOtherNames(withoutExplained(conflicts, ofState.explained, layout), layout, checkpoints),
+      withOtherNames(withoutExplained(conflicts, ofState.explained, layout, isUnlike(inBuffers, layout)), layout, checkpoints),
       { ...causes, quantised: ofCodes.length > 0 },
       roles,
     ),
@@ -365,13 +365,27 @@ function otherSources(drafts: readonly DraftOutput[]): Conflict {
 /** What is said of state that is not alike in all members. */
 const UNLIKE_STATE: ReadonlySet<Conflict['code']> = new Set(['E_TENSOR_MISSING', 'E_SHAPE', 'E_UNSUPPORTED_DTYPE']);
 
+/** What follows where the ranks of members are not alike. */
+const OF_OTHER_RANKS: ReadonlySet<string> = new Set([...UNLIKE_STATE, 'E_TENSOR_EXTRA']);
+
+/** Whether it is told already that the parts of ranks are not alike in all members, or not what they should be. */
+function isUnlike(inBuffers: FlatResult | null, { fragments }: Checkpoint): boolean {
+  return fragments !== undefined && inBuffers !== null && 'conflict' in inBuffers;
+}
+
 /**
  * Without what is missing from members of which it is told already that they lack the optimizer's state; and
  * with what to do where a part of that is not alike in all.
  */
-function withoutExplained(conflicts: readonly Conflict[], explained: ReadonlySet<string>, layout: Checkpoint): readonly Conflict[] {
+function withoutExplained(
+  conflicts: readonly Conflict[],
+  explained: ReadonlySet<string>,
+  layout: Checkpoint,
+  unlike: boolean,
+): readonly Conflict[] {
   return conflicts.flatMap((conflict): Conflict[] => {
     const { code, file = '', tensor } = conflict;
+    if (unlike && OF_OTHER_RANKS.has(code) && tensor !== undefined && sectionOfName(tensor) === 'optimizer') return [];
     const place = tensor === undefined || !UNLIKE_STATE.has(code) ? undefined : layout.locate(tensor);
     if (place === undefined || sectionOf(layout.shards[place.shard]!.tensors, place.row) === 'model') return [conflict];
     if (code === 'E_TENSOR_MISSING' && explained.has(file)) return [];

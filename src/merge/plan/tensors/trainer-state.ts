@@ -11,7 +11,7 @@ import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import type { PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import type { FlatResult } from '../flat/masters.ts';
-import { byWeight } from '../flat/proof.ts';
+import { otherForm } from '../flat/proof.ts';
 import { masterName } from '../flat/views.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { holdsState } from '../inputs/merged-start.ts';
@@ -148,7 +148,7 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
         conflicts.push({ code: 'E_NO_OPTIMIZER', message: `${member.path} has no ${what}, ${why}`, file: member.path, help });
       }
     };
-    if (optimizer !== 'drop' && inBuffers !== null && 'conflict' in inBuffers) conflicts.push(inBuffers.conflict);
+    if (inBuffers !== null && 'conflict' in inBuffers && !leavesBuffers(optimizer, layout)) conflicts.push(inBuffers.conflict);
     else if (fromMasters && masters.count === 0 && optimizer === null) {
       const message = `${layout.path} has no float32 masters of its weights, and ${optionWith('weightsFrom', 'master')} makes weights from them`;
       conflicts.push({ code: 'E_NO_OPTIMIZER', message, file: layout.path, help: worded`Use --weights-from model.` });
@@ -177,9 +177,9 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
     }
     const flat = own.filter(({ state }) => state!.flat);
     const proving = flat.some((tensor) => isMaster(tensor) && tensor.dtype === 'F32');
-    if (flat.length > 0 && optimizer !== 'drop' && !proving) {
+    if (flat.length > 0 && !leavesBuffers(optimizer, layout) && !proving) {
       const message = `${layout.path} keeps its optimizer's state in buffers of many weights (${flat[0]!.name}), and no float32 masters in them, by whose values it is proven which part is of which weight`;
-      conflicts.push({ code: 'E_LAYOUT_FORM', message, file: layout.path, tensor: flat[0]!.name, help: byWeight() });
+      conflicts.push({ code: 'E_LAYOUT_FORM', message, file: layout.path, tensor: flat[0]!.name, help: otherForm(layout) });
     }
     if (output.weightsFrom === 'model' && own.some(isMaster)) {
       const message = `${output.path}: ${optionWith('weightsFrom', 'model')} with ${optionWith('for', 'resume')}, and the trainer overwrites its weights from the float32 masters in the optimizer's state at the first step`;
@@ -191,7 +191,7 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
     const apart = masters.inBuffers.find((i) => kinds[of[i]!]!.kind !== 'average' || weights[of[i]!]!.some((w, m) => w !== whole?.[m]));
     if (buffer !== undefined && apart !== undefined) {
       const message = `${output.path}: ${tensors[apart]!.name} has other weights than most, and its master lies among those of others, in ${buffer.name}, of which all are merged with the same`;
-      const help = `${worded`Leave out the policies, or --for resume.`} ${byWeight()}`;
+      const help = `${worded`Leave out the policies, or --for resume.`} ${otherForm(layout)}`;
       conflicts.push({ code: 'E_POLICY', message, file: layout.path, tensor: tensors[apart]!.name, help });
     }
     lacks(
@@ -241,12 +241,17 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
   return { conflicts, explained };
 }
 
+/** Whether a choice leaves buffers of many weights out, masters too: of which kind each of DeepSpeed's is, is known. */
+export function leavesBuffers(optimizer: OptimizerUse | null | undefined, { fragments }: Pick<Checkpoint, 'fragments'>): boolean {
+  return optimizer === 'drop' && fragments === undefined;
+}
+
 /**
  * Whether the optimizer's state has to be left out: what is of many weights together cannot be set to 0 in
  * part.
  */
 export function leavesOptimizer(tensors: readonly PolicyTensor[]): boolean {
-  return tensors.some(({ state, extra }) => state?.flat === true && !extra);
+  return tensors.some(({ state, extra }) => state?.flat === true && !state.uniform && !extra);
 }
 
 /**
@@ -254,9 +259,9 @@ export function leavesOptimizer(tensors: readonly PolicyTensor[]): boolean {
  * product of rates) goes with the step, which is copied.
  */
 function isKnownTo(optimizer: OptimizerUse, { state, dtype, bytes }: PolicyTensor): boolean {
-  const { kind, flat } = state!;
+  const { kind, flat, uniform } = state!;
   if (optimizer === 'newest') return true;
-  if (flat) return optimizer === 'drop' || kind !== 'other';
+  if (flat && !uniform) return optimizer === 'drop' || kind !== 'other';
   const { kind: of, bits } = dtypeByName(dtype)!;
   if (kind === 'unknown') return optimizer === 'average' && bytes * 8 <= bits;
   return optimizer === 'average' || of === 'float' || !/moment/.test(kind);

@@ -107,8 +107,8 @@ export function* modelNames({ shards }: Pick<Checkpoint, 'shards'>): Generator<s
 }
 
 function stateOf(name: string, numberOf: (name: string) => number | undefined, keys: readonly string[]): PolicyTensor['state'] {
-  const { kind, flat, of } = stateTensor(name);
-  return { kind, flat, weight: weightOf({ of }, numberOf, keys) };
+  const { kind, flat, uniform, of } = stateTensor(name);
+  return { kind, flat, uniform, weight: weightOf({ of }, numberOf, keys) };
 }
 
 /** How an output converts its one member; undefined where it merges. */
