@@ -37,7 +37,7 @@ export interface OpenOptions {
    * Whether the optimizer's state belongs to it where that lies in files of its own, as DeepSpeed's of each rank
    * does: a merge that training goes on from has it. Others do not read these files.
    */
-  readonly withState?: boolean;
+  readonly withState?: boolean | undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
-import { openCheckpoint } from '../../checkpoints/open.ts';
+import { type OpenOptions, openCheckpoint } from '../../checkpoints/open.ts';
 import { foldersOfStep } from '../../checkpoints/position.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { findSideFile, groundOf, type LeftFile, type SideFile, type SideFileOptions, sideFiles } from '../../checkpoints/side-files.ts';
@@ -25,13 +25,16 @@ const STATE_FILES = new Set(['trainer_state.json', 'checkpoint_metadata.json', '
  */
 const CONTAINER_STATE = /^(train\/rank\d+\.pt|\.metadata\.json|common\.pt)$/;
 
+type PinOptions = SideFileOptions & Pick<OpenOptions, 'withState'>;
+
 /**
  * Holds on to a checkpoint under its own name in `folder`: tensor files, index, configuration, tokenizer and
  * trainer state as hard links to what they are (through symbolic links, as in the Hub's cache), or as copies
  * where the file system cannot link. A side file that leads outside the checkpoint and its run stays the link
  * that it is: as a file of the pin it would be copied where the checkpoint's own would not. Appears whole.
  * @param tensors signature that the checkpoint had when it was found complete
- * @param options `name`: that of the pin, where it is not the checkpoint's own; the others as for side files
+ * @param options `name`: that of the pin, where it is not the checkpoint's own; `withState`: the files of the
+ *   optimizer's ranks as well; the others as for side files
  * @param own whether what has the pin's name may be replaced: an older pin, or one of a watch that was killed
  * @returns the path of the pin
  * @throws MergeError E_NOT_READABLE for a side file that cannot be had, E_INPUT_CHANGED where the checkpoint
@@ -42,7 +45,7 @@ export async function pin(
   folder: string,
   tensors: string,
   own: boolean,
-  { name = basename(checkpoint), ...options }: SideFileOptions & { readonly name?: string } = {},
+  { name = basename(checkpoint), ...options }: PinOptions & { readonly name?: string } = {},
 ): Promise<string> {
   const path = join(folder, name);
   const there = await signatureOf(path);
@@ -84,8 +87,8 @@ export async function unpin(path: string, as: 'folder' | 'rest' = 'folder'): Pro
   await onOutput('remove', path, () => removeTree(SYSTEM, path));
 }
 
-async function linkFolder(folder: string, draft: string, options: SideFileOptions): Promise<void> {
-  const checkpoint = await openCheckpoint(folder);
+async function linkFolder(folder: string, draft: string, { withState, ...options }: PinOptions): Promise<void> {
+  const checkpoint = await openCheckpoint(folder, { withState });
   const { copied, left, faults } = await sideFiles(checkpoint, options);
   if (faults.length > 0) throw faults[0]!;
   await onOutput('create', draft, () => SYSTEM.fs.mkdir(draft));

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
@@ -34,6 +34,15 @@ it.each([
   expect((await signatureOf(checkpoint))!.tensors).toBe(tensors);
   truncateSync(join(checkpoint, file), 10);
   expect((await signatureOf(checkpoint))!.tensors).not.toBe(tensors);
+});
+
+it('a pin of DeepSpeed has the state of its ranks where training is to go on from merges', async () => {
+  const checkpoint = join(unpackGolden('deepspeed-zero1', folder.path), 'global_step100');
+  const { tensors } = (await signatureOf(checkpoint))!;
+  const held = async (withState: boolean): Promise<string[]> =>
+    readdirSync(await pin(checkpoint, join(folder.path, `pins-${withState}`), tensors, false, { withState })).sort();
+  expect(await held(false)).toEqual(['mp_rank_00_model_states.pt']);
+  expect(await held(true)).toEqual(readdirSync(checkpoint).sort());
 });
 
 it('a file of torch.save is seen to change', async () => {

@@ -8,7 +8,7 @@ prints a line of JSON: how far masters, weights and moments of its engine are fr
 rounding of its masters, the step, and the losses of the next ten steps beside those of an engine in which the newest was loaded and then its masters
 and moments were set to the means by hand.
 
-Needs deepspeed (0.19.8 tried, with torch 2.15.0 on CPU and gloo), DS_ACCELERATOR=cpu. That takes float16 on CPU only if it is told so, as here.
+Needs deepspeed (0.15.4 and 0.19.8 tried, with torch 2.15.0 on CPU and gloo), DS_ACCELERATOR=cpu. That takes float16 on CPU only if it is told so, as here.
 """
 import argparse, copy, glob, json, os, sys, warnings
 
@@ -23,7 +23,7 @@ from deepspeed.accelerator import get_accelerator
 
 get_accelerator().is_fp16_supported = lambda: True
 p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-for name, default in {"out": "", "stage": 1, "dtype": "bfloat16", "groups": 1, "hidden": 6, "tied": 0, "steps": "5,10,15", "load": "", "config": "{}"}.items():
+for name, default in {"out": "", "stage": 1, "dtype": "bfloat16", "groups": 1, "hidden": 6, "tied": 0, "frozen": 0, "steps": "5,10,15", "load": "", "config": "{}"}.items():
     p.add_argument(f"--{name}", default=default, type=type(default))
 a = p.parse_args()
 STEPS = [int(step) for step in a.steps.split(",")]
@@ -39,6 +39,7 @@ class Model(nn.Module):
         self.lm_head = nn.Linear(h, VOCABULARY, bias=False)
         if a.tied:
             self.lm_head.weight = self.embed_tokens.weight
+        self.norm.weight.requires_grad_(not a.frozen)
         self.register_buffer("inv_freq", torch.arange(3.0))
 
     def forward(self, tokens):
@@ -51,7 +52,7 @@ class Model(nn.Module):
 def engine():
     torch.manual_seed(0)
     model = Model(a.hidden)
-    params = list(model.parameters())
+    params = [w for w in model.parameters() if w.requires_grad]
     if a.groups == 2:
         params = [{"params": [w for w in params if w.ndim > 1], "weight_decay": 0.1}, {"params": [w for w in params if w.ndim == 1], "weight_decay": 0.0}]
     config = {
