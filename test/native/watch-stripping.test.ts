@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { SYSTEM } from '../../src/base/disk/system.ts';
 import { discoverRun } from '../../src/checkpoints/run/discover.ts';
 import type { WatchEvent, WatchOptions, WatchRecord } from '../../src/upkeep/watch/types.ts';
 import { watch } from '../../src/upkeep/watch/watch.ts';
@@ -237,6 +239,19 @@ describe('a watch that makes copies without the state of the trainer', () => {
     expect(plan().left).toContainEqual(expect.objectContaining({ step: 200, reason: expect.stringContaining('checkpoint-200') }));
     rmSync(at('copies', 'checkpoint-200'), { recursive: true });
     expect((await once()).copied).toEqual([[200, 'made', 'full']]);
+  });
+
+  it('says of a full disk once, not for each save, and copies all when there is room', async () => {
+    save(1, 8);
+    await once({ stripSaves: undefined });
+    vi.spyOn(SYSTEM.fs, 'statfs').mockImplementation((async (path: string) => ({ ...(await statfs(path)), bavail: 0 })) as never);
+    const { summary, events, copied } = await once();
+    vi.restoreAllMocks();
+    expect(copied).toEqual([]);
+    expect(events.flatMap((event) => (event.type === 'uncopied' ? [[event.error.code, event.again]] : []))).toEqual([['E_NO_SPACE', true]]);
+    expect(summary.failed.map(({ error }) => error.exitCode)).toEqual([6]);
+    expect(puts()).toEqual([]);
+    expect((await once()).copied).toHaveLength(6);
   });
 
   it('leaves no line for a copy that was damaged, or whose save was made anew', async () => {

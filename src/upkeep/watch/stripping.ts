@@ -148,6 +148,8 @@ export class Stripping {
         await this.#tools.lock.assertHeld();
         if (error.exitCode === 2) throw error;
         await this.#failure(candidate, error);
+        // What is full for one is full for all of them.
+        if (error.code === 'E_NO_SPACE') break;
       }
     }
     this.#say();
