@@ -321,6 +321,28 @@ describe('ranks of one merge', () => {
   );
 
   it(
+    'the record has what all of them read, also one that is killed when all is made',
+    async () => {
+      const alone = rankedRun();
+      await startRank(alone.recipe, { rank: 0, size: 1 }).ended;
+      const read = (out: string) => JSON.parse(readFileSync(join(out, 'merge_provenance.json'), 'utf8')).timings;
+      const { recipe, out, folder } = rankedRun();
+      const awaits = join(folder, 'go');
+      // It makes everything within the time of one sign of life.
+      const fault = { call: 'link', match: 'finish\\.', nth: 1, after: false, how: 'kill' };
+      const first = startRank(recipe, { rank: 0, size: 2, timeout: 20, awaits });
+      const second = await startRank(recipe, { rank: 1, size: 2, timeout: 20, fault }).ended;
+      expect(second).toBeNull();
+      writeFileSync(awaits, '');
+      const result = await first.ended;
+      expect(read(out)).toMatchObject({ ranks: 2, bytesRead: read(alone.out).bytesRead });
+      expect(result).toMatchObject({ ...MADE, ranks: 2, bytesRead: read(alone.out).bytesRead });
+      expect(result.seconds).toBeGreaterThanOrEqual(read(out).seconds);
+    },
+    CAMPAIGN_MS,
+  );
+
+  it(
     'print one document together, and what only one of them says has its rank before it',
     async () => {
       const { out, folder } = rankedRun();

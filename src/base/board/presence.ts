@@ -89,6 +89,12 @@ export class Presence {
     return this.#beating;
   }
 
+  /** Says at once what is new; a sign that is under way may be of before. Never throws. */
+  async say(): Promise<void> {
+    await this.#beating;
+    await this.#soon();
+  }
+
   /** For who waits: says that this process is here, and looks at the others as often as there are few of them. */
   async wait(): Promise<void> {
     const each = LOOK_EACH_MS * this.sightings.all().size;

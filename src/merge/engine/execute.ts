@@ -323,6 +323,8 @@ class MergeRun {
       }),
     );
     await Promise.all(syncs);
+    // Before: whoever sees that all is journaled, and publishes, has seen what it took.
+    await this.#shared?.tell(this.#totals.own);
     // Together: a unit that only some of the journals have is made anew.
     await Promise.all(lines.map((line, k) => this.#publications[k]!.journal(line)));
   }

@@ -35,6 +35,8 @@ export interface SharedWork {
   publishes(): Promise<boolean>;
   /** Whether output `k` is there already as the plan makes it: whoever published it died before the others. */
   isPublished(k: number): Promise<boolean>;
-  /** Tells the others what was done here, and gets what all did. */
+  /** Notes for the others what was done here, and gets what all did, as far as this process has seen. */
   totals(own: OwnTotals): SharedTotals;
+  /** Tells the others at once. Never throws: only figures are lost. */
+  tell(own: OwnTotals): Promise<void>;
 }

@@ -93,7 +93,11 @@ function withSpace(table: readonly string[], ...title: readonly string[]): strin
   return table.length === 0 ? [] : [...title, ...table, ''];
 }
 
-function machine({ threads, isa, io }: MergeResult): string {
+function machine({ threads, isa, io, ranks, hosts }: MergeResult): string {
   const inputs = { map: 'inputs mapped', read: 'inputs read', mixed: 'inputs mapped and read' }[io];
-  return threads === 0 ? 'all of it by the interrupted run' : `${plural(threads, 'thread')}, ${isa}, ${inputs}`;
+  const own = `${plural(threads, 'thread')}, ${isa}, ${inputs}`;
+  if (ranks === undefined) return threads === 0 ? 'all of it by the interrupted run' : own;
+  if (ranks === 1) return threads === 0 ? 'all of it by another rank' : own;
+  const all = `by ${ranks} ranks on ${plural(hosts ?? 1, 'machine')}`;
+  return threads === 0 ? `${all}, none of it by this one` : `${all}, this one with ${own}`;
 }

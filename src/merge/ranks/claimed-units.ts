@@ -146,6 +146,8 @@ export class ClaimedUnits implements SharedWork {
       if (await this.#finishes()) {
         if (await this.#areMade()) return false;
         for (const [k, publication] of this.publications.entries()) if (!(await this.isPublished(k))) await publication.isTaken(true);
+        // What they did is recorded. Where it cannot be seen any more, what was seen before is.
+        await this.#presence.look().catch(() => {});
         return true;
       }
       await backoff.pause(this.#tools.signal);
@@ -192,6 +194,11 @@ export class ClaimedUnits implements SharedWork {
       seconds: done.seconds + own.seconds,
     };
     return this.#tools.tell(mine);
+  }
+
+  async tell(own: OwnTotals): Promise<void> {
+    this.totals(own);
+    await this.#presence.say();
   }
 }
 

@@ -355,8 +355,9 @@ async function isLeftBehind(presence: Presence): Promise<boolean> {
 async function asRecorded(result: MergeResult): Promise<MergeResult> {
   const [first] = result.outputs;
   const record = first === undefined ? null : await readProvenance(first.path).catch(() => null);
-  const { ranks, hosts, bytesRead } = record?.timings ?? {};
-  return ranks === undefined || bytesRead === undefined ? result : { ...result, bytesRead, ranks, hosts };
+  const { ranks, hosts, bytesRead, seconds = 0 } = record?.timings ?? {};
+  if (ranks === undefined || bytesRead === undefined) return result;
+  return { ...result, bytesRead, ranks, hosts, seconds: Math.max(result.seconds, seconds) };
 }
 
 /** What a rank holds. */

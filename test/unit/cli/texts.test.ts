@@ -85,6 +85,17 @@ check it with: npx merge verify 'my merge'
     expect(lines.at(-2)).toBe("check each with: merge verify 'my merge'");
   });
 
+  it.each([
+    [{}, '2 threads, avx512, inputs mapped'],
+    [{ threads: 0 }, 'all of it by the interrupted run'],
+    [{ ranks: 1, hosts: 1 }, '2 threads, avx512, inputs mapped'],
+    [{ ranks: 1, hosts: 1, threads: 0 }, 'all of it by another rank'],
+    [{ ranks: 8, hosts: 4 }, 'by 8 ranks on 4 machines, this one with 2 threads, avx512, inputs mapped'],
+    [{ ranks: 3, hosts: 1, threads: 0 }, 'by 3 ranks on 1 machine, none of it by this one'],
+  ])('says who made it: %j', (by, wanted) => {
+    expect(mergeSummary({ ...RESULT, ...by }, plain, 'merge')).toContain(`  291 tensors, 2.00 GB written, ${wanted}\n`);
+  });
+
   it('leaves out what is not known', () => {
     const quiet: MergeResult = {
       ...RESULT,
