@@ -23,10 +23,10 @@ export function sectionOf({ sections }: Pick<TensorTable, 'sections'>, row: numb
 }
 
 /**
- * Keys that a trainer may put its whole state under, or its several optimizers: those of Megatron with
- * experts.
+ * Keys that a trainer may put its whole state under, or what is not the model, or its several optimizers:
+ * those of Megatron with experts.
  */
-const BELOW = '^(?:(?:app|state|train_state|chained_\\d+)\\.)?';
+const BELOW = '^(?:(?:app|(?:train(?:er|ing)?_|extra_)?state|train(?:er|ing)|extras?|meta|chained_\\d+)\\.)?';
 /** What may follow a word for a part of it: `optimizer_states`, `optimizer_state_dict`, `optimizer_0`. */
 const OF_STATE = '(?:_states?)?(?:_dicts?)?(?:_\\d+)?';
 /** What trainers call the part of a state that is the optimizer's, at the beginning or under one key. */

@@ -26,6 +26,7 @@ const int64 = (step: number): Buffer => {
   bytes.writeBigInt64LE(BigInt(step));
   return bytes;
 };
+const FOUR = Buffer.from(Float32Array.of(4).buffer);
 /** A tensor of no dimensions in storage 1. */
 const scalar = (kind: string): Buffer => tensor({ key: op.text('1'), class: kind, numel: 1, shape: [], stride: [] });
 function saved(name: string, entries: Readonly<Record<string, Uint8Array>>, one: Uint8Array = int64(0)): string {
@@ -37,7 +38,7 @@ function saved(name: string, entries: Readonly<Record<string, Uint8Array>>, one:
 const stepOf = async (path: string): Promise<number | null> => (await openCheckpoint(path)).step;
 
 describe('the step inside a file of torch.save', () => {
-  it.each(['step', 'global_step', 'iteration', 'iter', 'num_steps'])('is the number under %s', async (key) => {
+  it.each(['step', 'global_step', 'iteration', 'iter', 'num_steps', 'iter_num'])('is the number under %s', async (key) => {
     expect(await stepOf(saved('last.pt', { [key]: number(40) }))).toBe(40);
   });
 
@@ -104,7 +105,7 @@ describe('the step inside of DCP', () => {
   });
 });
 
-describe('a step that is a tensor', () => {
+describe('a step or a measure that is a tensor', () => {
   const sectionsIn = async (path: string) => {
     const { shards } = await openCheckpoint(path);
     return shards.flatMap(({ tensors }) => tensors.names.map((name, row) => [name, sectionOf(tensors, row)]));
@@ -124,6 +125,27 @@ describe('a step that is a tensor', () => {
       },
     });
     expect(Object.fromEntries(await sectionsIn(dcp))).toEqual({ 'app.model.w': 'model', 'app.step': 'blob' });
+  });
+
+  it.each(['best_val_loss', 'best_acc1', 'tokens_seen', 'trainer.epoch', 'best'])('and neither is %s', async (name) => {
+    const value = scalar('FloatStorage');
+    const [around, key] = name.includes('.') ? name.split('.') : [null, name];
+    const path = saved('last.pt', around === null ? { [key!]: value } : { [around]: dictOf({ [key!]: value }) }, FOUR);
+    expect(Object.fromEntries(await sectionsIn(path))).toEqual({ 'model.w': 'model', [name]: 'blob' });
+    const dcp = place('last');
+    const stored = { class: 'FloatStorage', bytes: FOUR };
+    writeDcp(dcp, {
+      tensors: {
+        'model.w': { shape: [2], parts: [{ start: [0], size: [2] }] },
+        [name]: { shape: [], parts: [{ start: [], size: [], stored }] },
+      },
+    });
+    expect(Object.fromEntries(await sectionsIn(dcp))).toEqual({ 'model.w': 'model', [name]: 'blob' });
+  });
+
+  it.each(['logit_scale', 'temperature', 'loss_scale_head'])('but %s, beside what holds the model, is a weight', async (key) => {
+    const path = saved('last.pt', { [key]: scalar('FloatStorage') }, FOUR);
+    expect(Object.fromEntries(await sectionsIn(path))).toEqual({ 'model.w': 'model', [key]: 'model' });
   });
 
   it('may be a buffer of a model alone', async () => {

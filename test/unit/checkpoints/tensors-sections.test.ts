@@ -17,6 +17,8 @@ const NAMES: Readonly<Record<TensorSection, readonly string[]>> = {
     'model.optimizer_head.weight',
     'optical_flow.weight',
     'loopstack.0.weight',
+    'extra.0.weight',
+    'meta.random_features.weight',
   ],
   optimizer: [
     'optimizer.state.exp_avg.decoder.weight', // Megatron
@@ -33,6 +35,7 @@ const NAMES: Readonly<Record<TensorSection, readonly string[]>> = {
     'opt.state.0.exp_avg',
     'app.optim.state.0.exp_avg', // torch's recipe of a Stateful
     'state.optimizers.0.exp_avg', // Composer
+    'trainer.optimizer.state.0.exp_avg',
   ],
   blob: [
     'lr_scheduler.last_epoch',
@@ -49,6 +52,9 @@ const NAMES: Readonly<Record<TensorSection, readonly string[]>> = {
     'callbacks.ModelCheckpoint.kth_value',
     'loops.fit_loop.state',
     'rerun_state_machine_state/shard_0_1',
+    'extra.rng',
+    'extra_state.rng_state',
+    'trainer.lr_scheduler.last_epoch',
   ],
 };
 

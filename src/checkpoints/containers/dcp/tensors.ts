@@ -8,7 +8,7 @@ import { ColumnTable, elementCount } from '../../tensors/table.ts';
 import type { BoxColumns, Shard, TensorFile } from '../../tensors/types.ts';
 import type { OpenCache } from '../open-cache.ts';
 import type { PlacedTensor } from '../torch/archive.ts';
-import { isStatedStep } from '../torch/stated-step.ts';
+import { isOfLoop } from '../torch/stated-step.ts';
 import type { Opened } from '../types.ts';
 import type { ItemFiles } from './item-files.ts';
 import { ItemReader } from './items.ts';
@@ -201,10 +201,10 @@ function fault(file: string, tensor: string, text: string): MergeError {
 /** [names] Indices into `SECTIONS`. */
 function sectionsOf(names: readonly string[], shapes: readonly (readonly number[])[]): Uint8Array {
   const sections = Uint8Array.from(names, (name) => SECTIONS.indexOf(sectionOfName(name)));
-  const steps = names.flatMap((name, row) => (isStatedStep(name, shapes[row]!) ? row : []));
+  const ofLoop = names.flatMap((name, row) => (isOfLoop(name, shapes[row]!) ? row : []));
   // A model alone may have a buffer of any name.
-  const more = steps.length > 0 && names.some((name, row) => WHOLE_MODEL.test(name) || sections[row] !== SECTIONS.indexOf('model'));
-  if (more) for (const row of steps) sections[row] = SECTIONS.indexOf('blob');
+  const more = ofLoop.length > 0 && names.some((name, row) => WHOLE_MODEL.test(name) || sections[row] !== SECTIONS.indexOf('model'));
+  if (more) for (const row of ofLoop) sections[row] = SECTIONS.indexOf('blob');
   return sections;
 }
 

@@ -21,7 +21,7 @@ import { placeInStorage, readArchive } from './archive.ts';
 import { expertCounts, expertFiles, MODULE, refuseMissingExperts } from './deepspeed.ts';
 import { DEEPSPEED, INDEX, LIGHTNING, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3, ZERO_STATE } from './file-names.ts';
 import { leavesOf } from './state.ts';
-import { isStatedStep, statedStep } from './stated-step.ts';
+import { isOfLoop, statedStep } from './stated-step.ts';
 import { tensorOf } from './tensor.ts';
 import { stateInFile } from './trainer-state.ts';
 import { unreachedTensors } from './unreached.ts';
@@ -190,7 +190,7 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
     const tensor = tensorOf(leaf.value);
     if (tensor === null) continue;
     const name = `${names.inTable}${leaf.name}`;
-    const ofLoop = nested && 'shape' in tensor && isStatedStep(name, tensor.shape);
+    const ofLoop = nested && 'shape' in tensor && isOfLoop(name, tensor.shape);
     const section = ofOptimizer ? 'optimizer' : ofLoop ? 'blob' : sectionOfName(name);
     const placed = 'refused' in tensor ? tensor : placeInStorage(tensor, storages);
     if ('refused' in placed) {

@@ -6,7 +6,7 @@ import { placeInStorage } from './archive.ts';
 import { tensorOf } from './tensor.ts';
 
 /** What loops of training call their step in what they save, the plainest first. */
-const STEP = ['global_step', 'step', 'iteration', 'iter', 'num_steps'] as const;
+const STEP = ['global_step', 'step', 'iteration', 'iter', 'num_steps', 'iter_num'] as const;
 /** Under which one key their whole state may stand, or that of the loop. An optimizer's or a schedule's is none of them. */
 const AROUND = [
   ...['app', 'train_state', 'training_state', 'trainer_state', 'trainer', 'training', 'train', 'state', 'progress', 'train_progress'],
@@ -32,9 +32,18 @@ export function statedStepAmong(names: readonly string[]): { readonly at: number
   return best;
 }
 
-/** Whether a tensor of a state with more than a model in it is the step of its loop, and no weight. */
-export function isStatedStep(name: string, shape: readonly number[]): boolean {
-  return RANK.has(name) && shape.every((size) => size === 1);
+/** What a loop counts and measures, as the last word of a key: `best_val_loss`, `val_acc1`, `tokens_seen`. */
+const MEASURED =
+  /(?:^|_)(?:(?:global_)?steps?|iter(?:ation)?s?|iter_num|epochs?|(?:tokens|samples|examples|batches)(?:_seen)?|loss(?:es)?|acc(?:uracy)?\d*|ppl|perplexity|metric|score|best|lr|learning_rate)$/;
+const OF_LOOP = new RegExp(`^(?:(?:${AROUND.join('|')})\\.)?([^.]{1,64})$`);
+
+/**
+ * Whether a tensor of a state with more than a model in it is what its loop counts or measures, as its step or
+ * the best loss so far, and no weight.
+ */
+export function isOfLoop(name: string, shape: readonly number[]): boolean {
+  if (shape.some((size) => size !== 1)) return false;
+  return MEASURED.test(OF_LOOP.exec(name)?.[1] ?? '');
 }
 
 /**
