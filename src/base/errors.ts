@@ -223,6 +223,7 @@ export const WARNING_CODES = {
   W_ROUTER: 'A router could not be looked at, holds NaN or infinity, or belongs to a checkpoint whose tensors or configuration do not fit.',
   W_EXPERT_ORDER:
     'Router rows alone look exchanged between two checkpoints, or --allow-permuted merges experts or layers that changed places.',
+  W_RANK_FILE: 'The last rank has no file of a part of the model of which others have one: it may be lost, and tensors then end too early.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
   W_TRAINER_STATE: 'A state file (trainer_state.json and the like) cannot be read, or names another step than the folder.',
   W_SAME_STEP: 'Two checkpoints of a run stand at the same step; one is left out.',

@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import { dtypeByCode } from '../../../base/dtype.ts';
-import { MergeError } from '../../../base/errors.ts';
+import { MergeError, type Warning } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { BoxTable } from '../../tensors/box-table.ts';
 import { locateIn, shardsOf } from '../../tensors/shards.ts';
@@ -9,7 +9,7 @@ import type { Container, Found, Opened } from '../types.ts';
 import { ScanCache } from './header-cache.ts';
 import { MAX_OPEN_FILES } from './limits.ts';
 import { readScan } from './read-header.ts';
-import { isRankFile } from './shard-names.ts';
+import { isRankFile, rankGaps } from './shard-names.ts';
 
 /**
  * What torch.distributed's HuggingFaceStorageWriter writes into `__metadata__`: where each tensor of the file
@@ -31,6 +31,7 @@ export const rankShards: Container = {
   async open(found, cache): Promise<Opened> {
     const { path } = found;
     const names = await filesOf(found);
+    const warnings = warningsOf(path, names);
     const scans = cache.of(ScanCache);
     const files = await mapBounded(names, MAX_OPEN_FILES, async (name) => {
       const at = join(path, name);
@@ -80,7 +81,7 @@ export const rankShards: Container = {
       indexMetadata: null,
       indexName: null,
       namesPerFile: false,
-      warnings: [],
+      warnings,
       locate: locateIn(shards),
     };
   },
@@ -92,6 +93,25 @@ async function filesOf({ entries, paths }: Found): Promise<string[]> {
   if (own.length > 0) return own.sort();
   if (!entries.has(INNER)) return [];
   return (await paths()).filter((path) => path.startsWith(`${INNER}/`) && isRankFile(basename(path))).sort();
+}
+
+/**
+ * What the names of the files tell of some that are not there.
+ * @throws MergeError E_SHARD_MISSING for a part of the model that no rank has
+ */
+function warningsOf(path: string, names: readonly string[]): Warning[] {
+  const { part, files } = rankGaps(names.map((name) => basename(name)));
+  if (part !== null) {
+    const file = `model-${part.number}-of-${part.count}`;
+    throw new MergeError('E_SHARD_MISSING', `${path}: no rank has a file of ${file}`, { details: { file: path } });
+  }
+  const [one] = files;
+  if (one === undefined) return [];
+  const more = files.length > 1 ? `, like ${files.length - 1} more of this rank,` : '';
+  const message =
+    `${path}: ${one}${more} is not there, and other ranks have a file of that part of the model: where it was lost, and not left out ` +
+    'because this rank has nothing to put there, tensors end too early, which merge diff with another checkpoint shows';
+  return [{ code: 'W_RANK_FILE', message }];
 }
 
 /** Where the tensors of a file begin in the whole. */
