@@ -93,6 +93,29 @@ describe('merge grid --eval', () => {
     expect(submitted.stdout).toContain('#SBATCH --array=0-5');
     for (let task = 0; task < 6; task++)
       execFileSync('bash', ['-c', submitted.stdout], { cwd, env: { ...process.env, SLURM_ARRAY_TASK_ID: String(task) } });
+    // What has a result is left out, also under another name of the same merge; what is torn or missing is not.
+    const left = async () => {
+      const command = '{ cat "$MERGE_MODEL/config.json" > /dev/null && echo 0.5; } > "more/results/$MERGE_NAME.json"';
+      return runCli(['grid', 'run', ...axes, '-o', 'made', '--eval', command, '--submit', '--scores', 'more/results'], { cwd });
+    };
+    const all = await left();
+    expect([all.code, all.stdout.match(/--array=\S+/)?.[0], all.stdout]).toEqual([
+      0,
+      '--array=0-5',
+      expect.stringContaining('\nmkdir -p -- more/results || exit\n'),
+    ]);
+    for (const task of [0, 1, 2])
+      execFileSync('bash', ['-c', all.stdout], { cwd, env: { ...process.env, SLURM_ARRAY_TASK_ID: String(task) } });
+    writeFileSync(join(cwd, 'more', 'results', 'step600.json'), '{"score": ');
+    const some = await left();
+    expect([some.stderr, some.stdout.match(/--array=\S+/)?.[0], some.stdout.includes('step600 ')]).toEqual([
+      expect.stringContaining('4 models;'),
+      '--array=0-3',
+      true,
+    ]);
+    for (const task of [0, 1, 2, 3])
+      execFileSync('bash', ['-c', some.stdout], { cwd, env: { ...process.env, SLURM_ARRAY_TASK_ID: String(task) } });
+    expect(await left()).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('nothing is left to score') });
     const words = ['grid', 'run', ...axes, '-o', 'made', '--scores', 'results', '--dir', 'given', '--goal', 'maximize', '--json'];
     const { code, stdout } = await runCli(words, { cwd });
     const whole = JSON.parse(readFileSync(join(cwd, 'made.scores', 'result.json'), 'utf8'));

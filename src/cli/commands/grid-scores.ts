@@ -2,8 +2,9 @@ import { basename, join, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
 import { omit, pick } from '../../base/pick.ts';
+import { shellQuote } from '../../base/process/shell-quote.ts';
 import { type GridOptions, type GridScoreOptions, type GridScoring, gridModels, planGridScores, scoreGrid } from '../../index.ts';
-import { printable } from '../../render/format.ts';
+import { plural, printable } from '../../render/format.ts';
 import { refuseForTrainers, resolveScores } from '../../search/grid/options.ts';
 import { gridScoresText } from '../../search/grid/text.ts';
 import { REPORT_PAGE } from '../../search/optimise/files.ts';
@@ -87,7 +88,7 @@ export async function printArray(
   scoring: SplitFlags<object>['scoring'],
   flags: Parameters<typeof refuseDocument>[1],
 ): Promise<void> {
-  const { eval: command, ...others } = scoring ?? {};
+  const { eval: command, scores, ...others } = scoring ?? {};
   if (typeof command !== 'string') {
     throw new MergeError('E_USAGE', '--submit prints the job array of an evaluator, and none is given', {
       help: `Name a command that scores a model, as --eval 'lm_eval … --output_path "scores/$MERGE_NAME"'.`,
@@ -96,23 +97,29 @@ export async function printArray(
   const [other] = Object.keys(others);
   if (other !== undefined) {
     throw new MergeError('E_USAGE', `${optionName(other)} is of a scoring, and --submit only prints what another one begins with`, {
-      help: 'Leave it out here, and give it with --scores when the results are there.',
+      help: 'Leave it out here, and give it beside --scores, without --submit, when the results are there.',
     });
   }
   refuseForTrainers(options);
-  const models = await gridModels(options);
   refuseDocument('--submit', flags);
+  const models = await gridModels(options, { scores });
+  const conclude = `--scores ${scores === undefined ? 'with the folder that they lie in' : shellQuote(scores)}`;
+  if (models.length === 0) {
+    terminal.err.write(`nothing is left to score: all results are there; without --submit and --eval, ${conclude} concludes from them\n`);
+    return;
+  }
   const folder = slurmFolder();
   const name = `${basename(resolve(options.output))}-scores`;
   terminal.out.write(
     thenScript({
       ...{ name, partition: undefined, account: undefined, more: [], folder, command },
+      ...(scores !== undefined && { makes: scores }),
       log: join(folder.replaceAll('%', '%%'), `${name.replace(/[^\w.-]/g, '_')}-%A_%a.log`),
       outputs: models.map(({ path }) => resolve(path)),
       names: models.map(({ name }) => name),
     }),
   );
-  terminal.err.write(`${models.length} models; when their results are there: --scores with the folder that they lie in\n`);
+  terminal.err.write(`${plural(models.length, 'model')}; when their results are there: ${conclude}\n`);
 }
 
 /** What a scoring would be refused for, where it is only looked what it would be of. @throws MergeError E_OPTION */

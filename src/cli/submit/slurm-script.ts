@@ -41,6 +41,8 @@ export interface ThenJob {
   readonly outputs: readonly string[];
   /** What each goes by, in MERGE_NAME. */
   readonly names?: readonly string[];
+  /** A folder that is to be there before the command runs. */
+  readonly makes?: string;
 }
 
 /**
@@ -153,13 +155,18 @@ exit "$code"
 
 /** The script of what comes after a merge. */
 export function thenScript(job: ThenJob): string {
-  const { outputs, names, command, more } = job;
+  const { outputs, names, command, more, makes } = job;
   const index = outputs.length > 1 ? '$SLURM_ARRAY_TASK_ID' : '0';
   return `#!/usr/bin/env bash
 ${header(thenOptions(job))}${lines(more)}
 outputs=(${outputs.map(shellQuote).join(' ')})
 export MERGE_MODEL="\${outputs[${index}]}"
-${names === undefined ? '' : `names=(${names.map(shellQuote).join(' ')})\nexport MERGE_NAME="\${names[${index}]}"\n`}exec sh -c ${shellQuote(command)}
+${names === undefined ? '' : `names=(${names.map(shellQuote).join(' ')})\nexport MERGE_NAME="\${names[${index}]}"\n`}${
+  makes === undefined
+    ? ''
+    : `mkdir -p -- ${shellQuote(makes)} || exit
+`
+}exec sh -c ${shellQuote(command)}
 `;
 }
 

@@ -4,6 +4,8 @@ import { makeFolder, READABLE } from '../../base/disk/make-folder.ts';
 import { isThere } from '../../base/disk/own-file.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { notHere } from '../../base/not-here.ts';
 import { gridWarnings, leftOutOfArms } from '../../merge/grid/findings.ts';
 import { surveyGrid } from '../../merge/grid/survey.ts';
 import { refuseUnsound } from '../../merge/members/look.ts';
@@ -20,7 +22,7 @@ import { newestEnd } from './conclude.ts';
 import { gridScoresDocument } from './document.ts';
 import type { ResolvedScores } from './options.ts';
 import { refusePlaces } from './places.ts';
-import { goalOfResults, RESULT_HELP, readResults, resultsIn, type Said } from './results.ts';
+import { goalOfResults, isResult, RESULT_HELP, type Result, readResults, resultsIn, type Said } from './results.ts';
 import type { GridScores } from './types.ts';
 
 /** Names that a warning shows. */
@@ -159,6 +161,28 @@ function withoutScore(folder: string, said: readonly Said[]): Warning[] {
 function few(names: readonly string[]): string {
   return names.length > SHOWN ? `${names.slice(0, SHOWN).join(', ')} and ${plural(names.length - SHOWN, 'other')}` : names.join(', ');
 }
+
+/**
+ * Of what is scored of a grid, the first of each merge that has no result yet in a folder, under none of its names. A
+ * folder that is not there has none; a result that cannot be read is none.
+ */
+export async function withoutResult(folder: string, arms: readonly AskedArm[], signal?: AbortSignal): Promise<readonly AskedArm[]> {
+  // What is no path of this machine is refused as everywhere.
+  const results = isThere(folder) || notHere(folder) !== null ? await resultsIn(folder) : new Map<string, readonly Result[]>();
+  const left: AskedArm[] = [];
+  for (const merge of groupBy(arms, recipeOf).values()) {
+    const named = [...new Set(merge.flatMap(({ is }) => is.map(({ name }) => name)))].flatMap((name) => results.get(name) ?? []);
+    const sound = await mapBounded(named, RESULTS_AT_ONCE, (result) => {
+      signal?.throwIfAborted();
+      return isResult(result);
+    });
+    if (!sound.includes(true)) left.push(...merge);
+  }
+  return left;
+}
+
+/** Results that are looked at at a time. */
+const RESULTS_AT_ONCE = 8;
 
 /** What identifies a merge of which nothing is read: its members go by their steps. */
 function recipeOf({ members, weights, treatment = {} }: AskedArm): string {

@@ -4,6 +4,7 @@ import { surveyGrid } from '../../merge/grid/survey.ts';
 import type { GridOptions } from '../../merge/grid/types.ts';
 import { plural } from '../../render/format.ts';
 import { askedArms } from './arms.ts';
+import { withoutResult } from './given.ts';
 
 /** A model that is to be scored, and the name that its result goes by: see `scores` of `scoreGrid`. */
 export interface GridModel {
@@ -16,10 +17,14 @@ const SHOWN = 5;
 
 /**
  * What another pipeline has to score of a grid that was made: each checkpoint that windows end at, newest first, and
- * every output. Plain means are among them where they are outputs.
+ * every output. Plain means are among them where they are outputs; of equal merges there is one.
+ * @param scores folder of results: what has one there is left out, under whatever of its names
  * @throws MergeError E_NOT_FOUND where outputs are not there; for the grid as {@link surveyGrid} does
  */
-export async function gridModels(options: GridOptions, { signal }: { readonly signal?: AbortSignal } = {}): Promise<readonly GridModel[]> {
+export async function gridModels(
+  options: GridOptions,
+  { signal, scores }: { readonly signal?: AbortSignal; readonly scores?: string | undefined } = {},
+): Promise<readonly GridModel[]> {
   const grid = gridOf('gridModels', options);
   const survey = await surveyGrid({ grid, options, asked: { outputs: [] }, signal });
   const missing = survey.arms.flatMap(({ name, state }) => (state === 'there' ? [] : [name]));
@@ -30,9 +35,11 @@ export async function gridModels(options: GridOptions, { signal }: { readonly si
       help: 'Make the grid first, with the same command without --submit and what is about scores.',
     });
   }
-  const arms = await askedArms(grid, survey, []);
-  return arms.flatMap(({ kind, is, members, path }): GridModel[] => {
+  const asked = await askedArms(grid, survey, []);
+  const arms = scores === undefined ? asked : await withoutResult(scores, asked, signal);
+  const models = arms.flatMap(({ kind, is, members, path }): GridModel[] => {
     const place = kind === 'newest' ? members[0]!.checkpoint?.path : path;
     return kind === 'mean' || place == null ? [] : [{ name: is[0]!.name, path: place }];
   });
+  return [...new Map(models.toReversed().map((model) => [model.path, model])).values()].reverse();
 }

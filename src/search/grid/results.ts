@@ -79,7 +79,24 @@ export async function readResults(
   return all.map((one) => one[0] ?? null);
 }
 
-async function readOne({ path, kind, shown }: Result, { metrics = [] }: ReadOptions): Promise<Said | Conflict> {
+/** Whether something can be read there: a score, or that there is none. */
+export async function isResult(result: Result): Promise<boolean> {
+  return !('code' in (await reportIn(result)));
+}
+
+async function readOne(result: Result, { metrics = [] }: ReadOptions): Promise<Said | Conflict> {
+  const found = await reportIn(result);
+  if (!('report' in found)) return found;
+  const { shown } = result;
+  try {
+    return { shown, score: await scoreOf(found.report, metrics), reason: null };
+  } catch (error) {
+    return { shown, score: null, reason: reasonOf(error) };
+  }
+}
+
+/** What lies there: a report; that there is no score; or why it cannot be read. */
+async function reportIn({ path, kind, shown }: Result): Promise<{ readonly report: Report } | Said | Conflict> {
   const conflict = (message: string): Conflict => ({ code: 'E_SCORES', message, file: path, help: RESULT_HELP });
   let report: Report | null;
   try {
@@ -96,12 +113,7 @@ async function readOne({ path, kind, shown }: Result, { metrics = [] }: ReadOpti
   } catch (error) {
     return conflict(`${path}: ${reasonOf(error).replace(`${path} `, '')}`);
   }
-  if (report === null) return conflict(`${path}: there is neither a score nor a result of lm-eval or lighteval`);
-  try {
-    return { shown, score: await scoreOf(report, metrics), reason: null };
-  } catch (error) {
-    return { shown, score: null, reason: reasonOf(error) };
-  }
+  return report === null ? conflict(`${path}: there is neither a score nor a result of lm-eval or lighteval`) : { report };
 }
 
 /** @throws what is no fault of a result */
