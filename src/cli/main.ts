@@ -8,6 +8,7 @@ import { shellQuote } from '../base/process/shell-quote.ts';
 import { version } from '../base/version.ts';
 import { RANK_COMMAND } from '../merge/launch/rank-command.ts';
 import { asFailure, errorDocument, errorText, type Failure } from '../render/error-text.ts';
+import { elsewhereHelp } from './options/elsewhere.ts';
 import { buildProgram, styleHelp } from './options/program.ts';
 import { withoutDashes } from './options/submit-options.ts';
 import { type CommandModule, type Context, resumeCommand } from './terminal/context.ts';
@@ -134,6 +135,8 @@ function usageError(error: CommanderError, argv: readonly string[], context: Con
   // `help` for a command that there is none of: commander means to print the general help, as an error.
   const message = error.code === 'commander.help' ? `unknown command '${argv[1]}'` : error.message;
   const [what = '', suggestion] = message.replace(/^error: /, '').split('\n');
+  const elsewhere = error.code === 'commander.unknownOption' ? elsewhereHelp(argv[0], what) : null;
+  if (elsewhere !== null) return new MergeError('E_USAGE', what, { help: elsewhere });
   if (suggestion !== undefined)
     return new MergeError('E_USAGE', what, { help: `${suggestion.replace(/^\(|\)$/g, '')} ${seeHelp(context)}` });
   if (error.code === 'commander.unknownCommand' && isThere(argv[0]!)) {

@@ -47,6 +47,8 @@ describe('members by their scores, as an axis of a grid', () => {
       /-w8ckpt-sma-top3, .*-w4ckpt-sma-top3: the 3 members were chosen by score in scores.csv: on the same items/,
     );
     expect(others).toEqual([]);
+    // How far apart they lie is said of the windows alone.
+    expect(warnings.flatMap(({ code, message }) => (code === 'W_WINDOW_WIDE' && message.includes('top3') ? [message] : []))).toEqual([]);
     const select = { members: 'top:3', scores: at('scores.csv'), goal: 'maximize' } as const;
     await average({ inputs: [at('run')], select, output: at('one'), threads: 1 });
     expect(tensors(at('grid', 'step8000-w8ckpt-sma-top3'))).toEqual(tensors(at('one')));

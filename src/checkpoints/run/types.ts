@@ -29,6 +29,8 @@ export interface Excluded {
   readonly path: string;
   readonly step: number | null;
   readonly reason: string;
+  /** Its score, where a better one was taken. */
+  readonly score?: number | undefined;
   /** What to do, where that is not to wait for a save or to mend the checkpoint. */
   readonly help?: string | undefined;
 }

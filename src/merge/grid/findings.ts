@@ -2,6 +2,7 @@ import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { mayBeSaving } from '../../checkpoints/run/reasons.ts';
+import type { Grid } from '../../recipe/grid/types.ts';
 import { plural } from '../../render/format.ts';
 import type { Survey, SurveyedArm } from './types.ts';
 
@@ -41,6 +42,11 @@ function oneMemberWarnings(arms: readonly SurveyedArm[]): Warning[] {
 /** Whether one member is what was asked for. */
 function isMeant({ axes }: Pick<SurveyedArm, 'axes'>): boolean {
   return axes.members === 'top:1' || (axes.window === '1ckpt' && axes.stride === 1);
+}
+
+/** Without what is told of a dtype, where it is an axis: no output has another than was asked for. */
+export function withoutAskedDtypes(warnings: readonly Warning[], { dtype }: Pick<Grid, 'dtype'>): readonly Warning[] {
+  return dtype === undefined ? warnings : warnings.filter(({ code }) => code !== 'W_DTYPE_CHANGED');
 }
 
 /** What is left out of merges, where no plan of them says it. */

@@ -12,7 +12,7 @@ import type { Plan, PlanRequest } from '../plan/types.ts';
 import { isBegunByRanks } from '../ranks/board-place.ts';
 import type { Planner } from '../ranks/shared-plan.ts';
 import { checkMachine, plannedEvents, planResolved, rankFor } from '../run.ts';
-import { gridWarnings } from './findings.ts';
+import { gridWarnings, withoutAskedDtypes } from './findings.ts';
 import { gridOf } from './options.ts';
 import { gridOutput, missingBatches, planWholeGrid } from './plan.ts';
 import { recordedSaves, recordsIn } from './recorded.ts';
@@ -81,9 +81,14 @@ function askedFor(call: string, options: GridOptions, signal: AbortSignal | unde
 class Made {
   readonly #outputs = new Map<string, { readonly bytesWritten: number; readonly batch: number | null }>();
   readonly #warnings = new Map<string, Warning>();
+  readonly #grid: AskedGrid['grid'];
   #bytesRead = 0;
   #seconds = 0;
   #peak: number | null = null;
+
+  constructor(grid: AskedGrid['grid']) {
+    this.#grid = grid;
+  }
 
   add(result: MergeResult, batch: number | null): void {
     for (const { path, bytesWritten } of result.outputs) this.#outputs.set(path, { bytesWritten, batch });
@@ -94,7 +99,7 @@ class Made {
   }
 
   warn(warnings: readonly Warning[]): void {
-    for (const warning of warnings) this.#warnings.set(`${warning.code} ${warning.message}`, warning);
+    for (const warning of withoutAskedDtypes(warnings, this.#grid)) this.#warnings.set(`${warning.code} ${warning.message}`, warning);
   }
 
   of(path: string) {
@@ -124,12 +129,12 @@ async function* inBatches(work: AskedGrid): AsyncGenerator<GridEvent, GridResult
   const { options, signal } = work;
   const { document, batches } = await planWholeGrid(work);
   yield { type: 'plan', plan: document };
-  const made = new Made();
+  const made = new Made(work.grid);
   made.warn(document.warnings);
   for (const [b, { request, batch, plan }] of batches.entries()) {
     yield { type: 'batch', number: b + 1, batch };
     const planner = plannerOf(work, async () => request, plan);
-    made.add(yield* asMerge(plannedEvents(planner, [], { ...options, signal }, null)), b + 1);
+    made.add(yield* asMerge(plannedEvents(planner, [], { ...options, signal }, null), work.grid), b + 1);
   }
   const { schema, peakMemoryBytes, freeBytesNeeded, freeBytesAvailable, ...rest } = document;
   const result = made.result(rest);
@@ -148,7 +153,7 @@ async function* byRanks(work: AskedGrid, rank: Rank | null): AsyncGenerator<Grid
   const { job = null } = rank ?? {};
   const jobDigest = job === null ? undefined : shortDigest(job);
   const look = () => surveyGrid(work, madeByRanks(asked, jobDigest));
-  const made = new Made();
+  const made = new Made(grid);
   let survey = await look();
   if (options.strict) refuseUnsound(gridWarnings(survey));
   const before = new Set(survey.arms.flatMap(({ path, state }) => (state === 'there' ? [path] : [])));
@@ -167,7 +172,7 @@ async function* byRanks(work: AskedGrid, rank: Rank | null): AsyncGenerator<Grid
       return armsRequest(grid, now.run, batch, options.output, signal);
     };
     try {
-      made.add(yield* asMerge(plannedEvents(plannerOf(work, resolve, null), [], { ...options, signal }, rank)), null);
+      made.add(yield* asMerge(plannedEvents(plannerOf(work, resolve, null), [], { ...options, signal }, rank), grid), null);
     } catch (error) {
       // Where another rank made it between the look and the plan of this one, the next look tells.
       if (!(error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS') || missingIn(await look()) === missing) throw error;
@@ -195,6 +200,7 @@ function ranksPlan(run: string, survey: Survey): GridPlan {
     run,
     outputs: survey.arms.map((arm) => gridOutput(arm, undefined)),
     left: survey.left,
+    others: survey.others,
     combinations: survey.combinations,
     batches: [],
     ...{ bytesRead: 0, bytesReadAlone: 0, bytesWritten: 0, peakMemoryBytes: 0, freeBytesNeeded: 0, freeBytesAvailable: 0 },
@@ -211,10 +217,11 @@ function plannerOf({ asked, options, signal }: AskedGrid, resolve: () => Promise
   };
 }
 
-async function* asMerge(events: AsyncGenerator<MergeEvent, MergeResult>): AsyncGenerator<GridEvent, MergeResult> {
+async function* asMerge(events: AsyncGenerator<MergeEvent, MergeResult>, grid: AskedGrid['grid']): AsyncGenerator<GridEvent, MergeResult> {
   for (;;) {
     const { value, done } = await events.next();
     if (done) return value;
+    if (value.type === 'warning' && withoutAskedDtypes([value.warning], grid).length === 0) continue;
     yield { type: 'merge', event: value };
   }
 }

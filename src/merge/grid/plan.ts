@@ -5,7 +5,7 @@ import type { Plan, PlanRequest } from '../plan/types.ts';
 import { planResolved } from '../run.ts';
 import { batchesOf } from './batches.ts';
 import { bytesBeside, mostOutputs } from './bounds.ts';
-import { gridWarnings } from './findings.ts';
+import { gridWarnings, withoutAskedDtypes } from './findings.ts';
 import { type AskedGrid, armsRequest, surveyGrid } from './survey.ts';
 import type { GridBatch, GridOutput, GridPlan, Survey, SurveyedArm } from './types.ts';
 
@@ -83,6 +83,7 @@ export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
     run: grid.run,
     outputs: survey.arms.map((arm) => gridOutput(arm, outputs.get(arm.path))),
     left: survey.left,
+    others: survey.others,
     combinations: survey.combinations,
     batches: all,
     bytesRead: all.reduce((sum, { bytesRead }) => sum + bytesRead, 0),
@@ -91,7 +92,7 @@ export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
     peakMemoryBytes: space.peak,
     freeBytesNeeded: space.needed,
     freeBytesAvailable: all.length === 0 ? 0 : space.available,
-    warnings: [...distinct(warnings), ...gridWarnings(survey)],
+    warnings: [...withoutAskedDtypes(distinct(warnings), grid), ...gridWarnings(survey)],
   };
   return { document, batches: planned };
 }

@@ -96,7 +96,9 @@ export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, p
       surveyed[i] = { ...surveyed[i]!, state: 'there', bytes: await recordedBytes(path, record) };
     }
   }
-  return { run, arms: surveyed, left, combinations, passedOver: passedOver(grid, run) };
+  const own = new Set(arms.flatMap(({ same }) => same.map(({ name }) => name)));
+  const others = [...records.keys()].filter((name) => !own.has(name)).sort();
+  return { run, arms: surveyed, left, combinations, passedOver: passedOver(grid, run), others };
 }
 
 function passedOver({ endpoints, stage }: Grid, { checkpoints, broken }: Run): readonly BrokenCheckpoint[] {
@@ -177,7 +179,8 @@ function withLeftOut(
   if (selection === undefined) return output;
   if (chosenBy !== null) {
     const who = `the ${members.length === 1 ? 'member was' : `${members.length} members were`} chosen`;
-    const chosen = { ...selection, warnings: [...selection.warnings, selectedByScore(who, chosenBy)] };
+    const own = selection.warnings.filter(({ code }) => code !== 'W_WINDOW_WIDE');
+    const chosen = { ...selection, warnings: [...own, selectedByScore(who, chosenBy)] };
     return withLeftOut({ ...output, selection: chosen }, run, { members, leftOut, chosenBy: null });
   }
   if (leftOut.length === 0) return output;

@@ -1,3 +1,4 @@
+import { groupBy } from '../../base/group-by.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatRate, formatSeconds, formatTable, plural, printable } from '../../render/format.ts';
@@ -8,74 +9,110 @@ import type { GridBatch, GridOutput, GridPlan, GridResult } from './types.ts';
 const LEFT_SHOWN = 8;
 const NAMES_SHOWN = 4;
 const FLAGS_SHOWN = 6;
+const EQUAL_SHOWN = 6;
 
 /** What `grid --dry-run` prints. @param more lines about what comes after the making */
 export function gridPlanText(plan: GridPlan, colors: Colors, more: readonly string[] = []): string {
   const made = plan.outputs.filter(({ batch }) => batch !== null).length;
+  const head = `would make ${colors.bold(plural(made, 'output'))} in ${plural(plan.batches.length, 'read')}${alreadyText(plan.outputs)}`;
   const lines = [
-    `would make ${colors.bold(plural(made, 'output'))} in ${plural(plan.batches.length, 'read')}${alreadyText(plan.outputs)}`,
-    '',
-    ...gridTable(plan.outputs, colors),
+    made === 0 && plan.outputs.every(({ skipped }) => skipped) ? `nothing is missing: ${allThere(plan.outputs)}` : head,
+    ...blockOf(gridTable(plan.outputs, colors)),
     ...flagLines(plan.outputs, colors),
     ...leftLines(plan, colors),
-    '',
-    ...plan.batches.map((batch, b) => `  ${batchText(batch, b + 1)}`),
+    ...otherLines(plan, colors),
+    ...blockOf([...plan.batches.map((batch, b) => `  ${batchText(batch, b + 1)}`), ...(made > 0 ? totalLines(plan, made) : [])]),
+    ...blockOf(more.map((line) => `  ${printable(line)}`)),
   ];
-  if (made > 0) lines.push(...totalLines(plan));
-  lines.push(...more.map((line) => `  ${printable(line)}`));
   return `${[...lines, '', 'nothing was written'].join('\n')}\n`;
 }
 
+/** Lines with an empty one before them, where there are any. */
+function blockOf(lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? [] : ['', ...lines];
+}
+
+/** What is there is in no table. */
 function alreadyText(outputs: readonly GridOutput[]): string {
-  const there = outputs.filter(({ skipped }) => skipped).length;
-  return there === 0 ? '' : `; ${plural(there, 'other')} ${there === 1 ? 'is' : 'are'} there already`;
+  const there = outputs.filter(({ skipped }) => skipped);
+  if (there.length === 0) return '';
+  const steps = [...new Set(there.map(({ axes }) => Number(axes.endpoint)))].sort((a, b) => a - b);
+  const upTo = steps.length === 1 ? `step ${steps[0]}` : `steps ${steps[0]} to ${steps.at(-1)}`;
+  return `; ${plural(there.length, 'other')} (up to ${upTo}) ${there.length === 1 ? 'is' : 'are'} there already`;
+}
+
+function allThere(outputs: readonly GridOutput[]): string {
+  return outputs.length === 1
+    ? 'the 1 output of this grid is there already'
+    : `all ${outputs.length} outputs of this grid are there already`;
 }
 
 /**
- * A line for each merge; one of several combinations has these under it, and one whose window crosses a change of the
- * training a mark.
+ * A line for each merge that is not there already, a mark at those whose windows cross a change of the training, and
+ * what it takes to read the table. Of one read no column tells.
  */
-function gridTable(outputs: readonly GridOutput[], colors: Colors): string[] {
+function gridTable(all: readonly GridOutput[], colors: Colors): string[] {
+  const outputs = all.filter(({ skipped }) => !skipped);
+  if (outputs.length === 0) return [];
+  const isOneRead = outputs.every(({ batch }) => batch === null || batch === 1);
+  const columns = (size: string, read: string) => (isOneRead ? [size] : [size, read]);
   const rows = formatTable(
     [
-      ['members', 'steps', 'weights', 'size', 'read', 'output'],
-      ...outputs.map(({ name, members, bytesWritten, batch, skipped, gone, flags }) => [
+      ['members', 'steps', 'weights', ...columns('size', 'read'), 'output'],
+      ...outputs.map(({ name, members, bytesWritten, batch, gone, flags }) => [
         formatCount(members.length),
         `${members[0]!.step} to ${members.at(-1)!.step}`,
         sparkline(members.map(({ weight }) => weight)),
-        bytesWritten === null ? '-' : formatBytes(bytesWritten),
-        skipped ? 'there' : gone !== undefined ? 'gone' : batch === null ? '-' : String(batch),
+        ...columns(
+          gone !== undefined ? 'gone' : bytesWritten === null ? '-' : formatBytes(bytesWritten),
+          batch === null ? '-' : String(batch),
+        ),
         `${printable(name)}${flags.length > 0 ? ' !' : ''}`,
       ]),
     ],
-    ['right', 'right', 'left', 'right', 'right', 'left'],
+    ['right', 'right', 'left', ...columns('right', 'right').map(() => 'right' as const), 'left'],
   );
-  return rows.flatMap((row, i) => {
-    const output = outputs[i - 1];
-    if (output === undefined) return [`  ${row}`];
-    const [, ...others] = output.names;
-    const also = others.length === 0 ? [] : [colors.dim(`      = ${fewOf(others.map((name) => lastPart(name, output.name)))}`)];
-    return [`  ${row}`, ...also];
-  });
+  const legend = outputs.some(({ members }) => members.length > 1) ? ['weights: a bar a member, the oldest first'] : [];
+  return [...rows, ...[...legend, ...equalLines(outputs)].map((line) => colors.dim(line))].map((line) => `  ${line}`);
 }
 
-/** The part of a name from which on it differs from another. */
-function lastPart(name: string, other: string): string {
-  const [parts, others] = [name.split('-'), other.split('-')];
-  const at = parts.findIndex((part, i) => part !== others[i]);
-  return parts.slice(Math.max(0, at === -1 ? 0 : at)).join('-');
+/** Merges of several combinations, those alike at other endpoints and of other windows told once. */
+function equalLines(outputs: readonly GridOutput[]): string[] {
+  const equal = outputs.flatMap(({ name, names }) => {
+    const others = names.filter((other) => other !== name);
+    if (others.length === 0) return [];
+    // Of the same window only what comes after it tells them apart.
+    const isOfWindow = others.every((other) => PLACE.exec(other)?.[0] === PLACE.exec(name)?.[0]);
+    const short = (text: string) => printable(isOfWindow ? text.replace(PLACE, '') : text);
+    return [`${short(name)} is also ${fewOf(others.map(short))}`];
+  });
+  const lines = [...groupBy(equal, (text) => text)].map(([text, of]) => `${text}${of.length > 1 ? ` (${of.length} times)` : ''}`);
+  return lines.length > EQUAL_SHOWN
+    ? [...lines.slice(0, EQUAL_SHOWN), `and ${lines.length - EQUAL_SHOWN} more such lines, all names with --json`]
+    : lines;
 }
+
+/** Of a name the endpoint and the window. */
+const PLACE = /^(?:stage\d+-)?step\d+-w[^-]+-/;
 
 function fewOf(names: readonly string[]): string {
-  const shown = names.slice(0, NAMES_SHOWN).map(printable).join(', ');
+  const shown = names.slice(0, NAMES_SHOWN).join(', ');
   return names.length > NAMES_SHOWN ? `${shown} and ${names.length - NAMES_SHOWN} more` : shown;
+}
+
+/** What else lies in the folder, as merges at what was the newest save. */
+function otherLines({ others }: Pick<GridPlan, 'others'>, colors: Colors): string[] {
+  if (others.length === 0) return [];
+  const [lie, they] = others.length === 1 ? ['lies', 'it is'] : ['lie', 'they are'];
+  const count = others.length === 1 ? '1 other merge' : `${formatCount(others.length)} other merges`;
+  return [colors.dim(`  ${count} ${lie} there, and ${they} none of this grid: ${fewOf(others.map(printable))}`)];
 }
 
 /** What the marks of a table mean. */
 function flagLines(outputs: readonly GridOutput[], colors: Colors): string[] {
-  const flags = [...new Set(outputs.flatMap((output) => output.flags))];
+  const flags = [...new Set(outputs.flatMap((output) => (output.skipped ? [] : output.flags)))];
   const shown = flags.slice(0, FLAGS_SHOWN).map((flag) => {
-    const of = outputs.filter((output) => output.flags.includes(flag)).length;
+    const of = outputs.filter((output) => !output.skipped && output.flags.includes(flag)).length;
     return colors.yellow(`  ! ${printable(flag)}: ${plural(of, 'output')}`);
   });
   return flags.length > FLAGS_SHOWN
@@ -96,10 +133,13 @@ export function batchText({ outputs, members, bytesRead, rereads, bytesReread }:
   return `read ${number}: ${plural(outputs.length, 'output')} of ${plural(members, 'checkpoint')}, ${formatBytes(bytesRead)}${again}`;
 }
 
-function totalLines({ bytesRead, bytesReadAlone, bytesWritten, freeBytesNeeded, freeBytesAvailable, peakMemoryBytes }: GridPlan): string[] {
+function totalLines(plan: GridPlan, made: number): string[] {
+  const { bytesRead, bytesReadAlone, bytesWritten, freeBytesNeeded, freeBytesAvailable, peakMemoryBytes } = plan;
+  const records = freeBytesNeeded - bytesWritten;
+  const beside = records > 0 ? `, ${formatBytes(records)} of it for the records of ${made === 1 ? 'the output' : `${made} outputs`}` : '';
   return [
     `  reads ${savedText(bytesRead, bytesReadAlone)}, writes ${formatBytes(bytesWritten)}`,
-    `  needs ${formatBytes(freeBytesNeeded)} of ${formatBytes(freeBytesAvailable)} free`,
+    `  needs ${formatBytes(freeBytesNeeded)} of ${formatBytes(freeBytesAvailable)} free${beside}`,
     `  memory at most ${formatBytes(peakMemoryBytes)}`,
   ];
 }
@@ -117,13 +157,14 @@ export function gridText(result: GridResult, folder: string, colors: Colors, inv
   const [first] = made;
   if (first === undefined) {
     const there = result.outputs.filter(({ skipped }) => skipped).length;
-    return `${colors.green('finished')} already: all ${plural(there, 'output')} in ${colors.bold(printable(folder))} ${there === 1 ? 'is' : 'are'} what this grid makes\nnothing was done\n`;
+    const others = otherLines(result, colors);
+    return `${colors.green('finished')} already: all ${plural(there, 'output')} in ${colors.bold(printable(folder))} ${there === 1 ? 'is' : 'are'} what this grid makes\n${others.map((line) => `${line}\n`).join('')}nothing was done\n`;
   }
   const reads = result.batches.length === 0 ? '' : ` in ${plural(result.batches.length, 'read')}`;
   const lines = [
     `${colors.green('made')} ${colors.bold(plural(made.length, 'output'))}${reads} in ${colors.bold(printable(folder))}${alreadyText(result.outputs)}`,
-    '',
-    ...gridTable(result.outputs, colors),
+    ...blockOf(gridTable(result.outputs, colors)),
+    ...otherLines(result, colors),
     '',
     `  ${savedText(bytesRead, bytesReadAlone)} read in ${formatSeconds(seconds)} (${formatRate(bytesRead / seconds)})`,
     ...(warnings.length === 0 ? [] : [`  ${colors.yellow(plural(warnings.length, 'warning'))}, see above`]),

@@ -32,6 +32,8 @@ export interface Survey {
   readonly combinations: number;
   /** Saves that cannot be used, newer than the newest that can, where merges are to end at the newest. */
   readonly passedOver: readonly BrokenCheckpoint[];
+  /** Names of merges in the folder that are none of this grid. */
+  readonly others: readonly string[];
 }
 
 /** One read of the inputs. */
@@ -77,6 +79,8 @@ export interface GridPlan {
   readonly outputs: readonly GridOutput[];
   /** Windows that fit at no place, and why. */
   readonly left: readonly LeftArm[];
+  /** Merges in the folder that are none of this grid, by their names. */
+  readonly others: readonly string[];
   /** Combinations of the axes, before equal merges were made one. */
   readonly combinations: number;
   readonly batches: readonly GridBatch[];

@@ -138,9 +138,11 @@ export function membersOf(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 
 }
 
 /** The members of one output with their effective weights, as documents name them. */
-export function mergedMembers(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 'members' | 'schedule'>): MergedMember[] {
+export function mergedMembers(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 'members' | 'schedule' | 'selection'>): MergedMember[] {
+  const scores = output.selection?.scores;
   return membersOf(plan, output).map(({ path, epoch, step, tokens }, i) => ({
     ...{ path, step, tokens, ...(epoch !== undefined && { epoch }) },
     weight: output.schedule.weights[i]!,
+    ...(scores?.[i] !== undefined && { score: scores[i] }),
   }));
 }

@@ -3,16 +3,32 @@ import { formatBytes, formatCount, formatStep, formatTable, printable, withEqual
 import { plainNumber } from '../../render/numbers.ts';
 import type { MergedMember } from './types.ts';
 
-/** Members with their steps, tokens where any has them, and effective weights; two spaces in. */
+/** Digits of a score in a table. */
+const SCORE_DIGITS = 6;
+const scoreCell = (score: number) => String(Number(score.toPrecision(SCORE_DIGITS)));
+
+/** Members with their steps, tokens where any has them, scores that they were chosen by, and effective weights; two spaces in. */
 export function memberTable(members: readonly MergedMember[]): string[] {
   const tokens = members.some((m) => m.tokens !== null);
-  const columns = (step: string, token: string, weight: string, path: string) => [step, ...(tokens ? [token] : []), weight, path];
+  const scored = members.some((m) => m.score !== undefined);
+  const columns = (step: string, token: string, score: string, weight: string, path: string) => [
+    ...[step, ...(tokens ? [token] : []), ...(scored ? [score] : [])],
+    ...[weight, path],
+  ];
   const weights = withEqualDecimals(members.map((m) => plainNumber(m.weight, 6)));
   const rows = [
-    columns('step', 'tokens', 'weight', 'checkpoint'),
-    ...members.map((m, i) => columns(stepCell(m, formatStep) ?? '-', known(m.tokens, formatCount), weights[i]!, printable(m.path))),
+    columns('step', 'tokens', 'score', 'weight', 'checkpoint'),
+    ...members.map((m, i) =>
+      columns(
+        stepCell(m, formatStep) ?? '-',
+        known(m.tokens, formatCount),
+        known(m.score ?? null, scoreCell),
+        weights[i]!,
+        printable(m.path),
+      ),
+    ),
   ];
-  const align = columns('right', 'right', 'right', 'left') as ('left' | 'right')[];
+  const align = columns('right', 'right', 'right', 'right', 'left') as ('left' | 'right')[];
   return formatTable(rows, align).map((line) => `  ${line}`);
 }
 

@@ -8,6 +8,10 @@ import type { PlanDocument } from './document.ts';
 import { copyLine, memberTable, outputTable } from './member-table.ts';
 import { sideFileLines } from './side-file-lines.ts';
 import { treatmentLines } from './treatment-table.ts';
+import type { MergedMember } from './types.ts';
+
+/** Checkpoints with worse scores that are shown. */
+const OUTSCORED_SHOWN = 5;
 
 /** Checkpoints left out that are shown by name; `--json` has all. */
 const MOST_EXCLUDED = 12;
@@ -113,10 +117,20 @@ function outputLines(
   lines.push(...sideFileLines(output));
   if (phase !== null) lines.push(`  ${printable(phase.text)}`);
   lines.push(...output.notes.map((note) => `  ${printable(note)}`));
-  lines.push(
-    ...excluded.slice(0, mostExcluded).map(({ path, reason }) => colors.dim(`  left out: ${printable(path)}: ${printable(reason)}`)),
-  );
-  if (excluded.length > mostExcluded)
-    lines.push(colors.dim(`  left out: ${excluded.length - mostExcluded}${mostExcluded > 0 ? ' more' : ''}, all of them with --json`));
+  const named = mostExcluded === 0 ? excluded : excluded.filter(({ score }) => score === undefined);
+  if (named.length < excluded.length) lines.push(colors.dim(`  ${outscoredText(members, excluded)}`));
+  lines.push(...named.slice(0, mostExcluded).map(({ path, reason }) => colors.dim(`  left out: ${printable(path)}: ${printable(reason)}`)));
+  if (named.length > mostExcluded)
+    lines.push(colors.dim(`  left out: ${named.length - mostExcluded}${mostExcluded > 0 ? ' more' : ''}, all of them with --json`));
   return lines;
+}
+
+/** Checkpoints with worse scores than those taken, the best of them first. */
+function outscoredText(members: readonly MergedMember[], excluded: PlanDocument['outputs'][number]['excluded']): string {
+  const scored = excluded.filter(({ score }) => score !== undefined);
+  const sign = scored.some(({ score }) => members.some((member) => score! > member.score!)) ? 1 : -1;
+  const worse = scored.toSorted((a, b) => sign * (a.score! - b.score!));
+  const shown = worse.slice(0, OUTSCORED_SHOWN).map(({ step, score }) => `step ${step} ${Number(score!.toPrecision(6))}`);
+  const more = worse.length > OUTSCORED_SHOWN ? ` and ${worse.length - OUTSCORED_SHOWN} more` : '';
+  return `left out: ${plural(worse.length, 'checkpoint')} with a worse score: ${shown.join(', ')}${more}`;
 }

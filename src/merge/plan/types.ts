@@ -20,6 +20,8 @@ import type { AskedMerge } from './request-digest.ts';
 
 export interface MergedMember extends Moment {
   readonly weight: number;
+  /** Where members were chosen by scores. */
+  readonly score?: number;
 }
 
 /** A checkpoint of a run, of which more is known than its path. */

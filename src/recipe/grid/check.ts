@@ -122,15 +122,26 @@ function checkEndpoint(value: unknown): void {
       help: 'Say it in tokens or steps; `all` are all saves.',
     });
   }
-  const word = typeof value === 'string' ? /^[a-z]+$/i.exec(value.trim())?.[0] : undefined;
+  const word = typeof value === 'string' ? /^[a-z].*$/is.exec(value.trim())?.[0] : undefined;
   if (word !== undefined || !(typeof value === 'string' || typeof value === 'number')) {
-    const near = word === undefined ? null : didYouMean(word, ['newest', 'all']);
+    const near = word === undefined ? null : endpointNear(word);
     throw new MergeError(
       'E_OPTION',
       `${name} takes ${ENDPOINTS}, not ${JSON.stringify(value)}${near === null ? '' : `; did you mean ${near}?`}`,
     );
   }
   checkPlace(value, 'endpoints');
+}
+
+/** An entry that was meant; null where none is near. */
+function endpointNear(word: string): string | null {
+  const [, amount] = /^every[^0-9a-z]*(\d.*)$/i.exec(word) ?? [];
+  if (amount === undefined) return didYouMean(word, ['newest', 'all']);
+  try {
+    return parseDistance(amount, 'every').unit === 'checkpoints' ? null : `every:${amount}`;
+  } catch {
+    return null;
+  }
 }
 
 function checkPlace(value: unknown, name: 'endpoints' | 'stageStarts'): void {

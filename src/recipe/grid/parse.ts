@@ -1,4 +1,5 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
+import { isJsonObject } from '../../base/json/parse.ts';
 import { speaking } from '../../base/option-words.ts';
 import { type Problem, pathText } from '../../base/problems.ts';
 import { ask, explainIssues, withoutFaults } from '../file/issues.ts';
@@ -26,14 +27,14 @@ export function parseGrid(file: string, text: string, place: (path: string) => s
     unknownKey: (key, path) => `unknown key \`${key}\`${advice(key, path)}`,
     quoted: (path) => source.quoted(path),
   });
-  for (const problem of problems) source.complain(problem);
+  for (const problem of problems) source.complain(listed(problem, source.data));
   // Of an axis with a fault in it nothing more is said.
   const faulty = new Set(issues.flatMap(({ path }) => path.slice(0, 1)));
   const sound = withoutFaults(issues, source.data);
   const known = Object.fromEntries(Object.entries((sound ?? {}) as object).filter(([key]) => !faulty.has(key) && key in gridSchema.shape));
   // What is missing is told by the schema.
   const wrong = speaking('recipe', () => gridProblems(gridOf(known, (path) => path))).filter(({ path }) => path.length > 0);
-  for (const { path, message } of wrong) source.complain({ path: spelled(path, source.data), message });
+  for (const { path, message } of wrong) source.complain(listed({ path: spelled(path, source.data), message }, source.data));
   source.refuse();
   return gridOf(source.data as object, place);
 }
@@ -55,6 +56,15 @@ function spelled(path: Problem['path'], data: unknown): Problem['path'] {
   const own = path[0] === 'policies' ? path : path.map((key) => (typeof key === 'string' ? parameterLabel(key) : key));
   const value = (data as Readonly<Record<string, unknown>>)[String(own[0])];
   return typeof own[1] === 'number' && !Array.isArray(value) ? own.slice(0, 1) : own;
+}
+
+/** Of a text with commas that stands for an axis, how several values are written here: on a command line it was right. */
+function listed(problem: Problem, data: unknown): Problem {
+  const [name, ...inside] = problem.path;
+  const value = isJsonObject(data) && inside.length === 0 ? data[String(name)] : undefined;
+  if (typeof value !== 'string' || !/^[^,[\]{}]+(?:,[^,[\]{}]+)+$/.test(value)) return problem;
+  const list = value.split(',').map((item) => item.trim());
+  return { ...problem, message: `${problem.message}; a list is written ${name}: [${list.join(', ')}]` };
 }
 
 function advice(key: string, path: Problem['path']): string {

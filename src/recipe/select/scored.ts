@@ -63,6 +63,7 @@ export function keepBest(shortlist: Shortlist, count: number, { source, scores, 
   shortlist.drop((checkpoint) => {
     if (best.has(checkpoint)) return null;
     const score = scoreOf(checkpoint);
+    if (score !== undefined) shortlist.outscored.set(checkpoint, score);
     if (score !== undefined) return `its score ${Number(score.toPrecision(6))} is not among the best ${count}`;
     return without.get(checkpoint.step ?? -1) === undefined
       ? `${source} has no score of it`

@@ -75,6 +75,7 @@ export function selectMembers(runs: readonly Run[], selection: Selection, { exac
   );
   return {
     members,
+    ...(best !== null && scores !== null && { scores: members.map(({ step }) => scores.scores.get(step!)!) }),
     report,
     excluded: runs.flatMap((run, i) => [...run.excluded, ...reasons(chosen[i]!.shortlist)]),
     siblings,
@@ -110,7 +111,9 @@ function warningsOf(
     ...leftOutWarnings(runs, members, report, asked),
     ...(siblings
       ? siblingWarnings(members.map((member) => ({ ...member, log: ratesAround(runs, member) })))
-      : memberWarnings(members, { log, abandoned: run.abandoned, firstEpoch })),
+      : memberWarnings(members, { log, abandoned: run.abandoned, firstEpoch })
+          // Scores say more of these members than how far apart they lie.
+          .filter(({ code }) => code !== 'W_WINDOW_WIDE' || asked.selection.members === undefined)),
     ...runs.flatMap(({ warnings }) => warnings),
   ];
 }
@@ -285,10 +288,11 @@ function keepNewest(shortlist: Shortlist, last: number): void {
   shortlist.drop((_, i) => (i >= length - last ? null : `older than the newest ${last}`));
 }
 
-function reasons({ run, reasons }: Shortlist): Excluded[] {
+function reasons({ run, reasons, outscored }: Shortlist): Excluded[] {
   return run.checkpoints.flatMap((checkpoint) => {
     const reason = reasons.get(checkpoint);
-    return reason === undefined ? [] : [{ path: checkpoint.path, step: checkpoint.step, reason }];
+    const score = outscored.get(checkpoint);
+    return reason === undefined ? [] : [{ path: checkpoint.path, step: checkpoint.step, reason, ...(score !== undefined && { score }) }];
   });
 }
 

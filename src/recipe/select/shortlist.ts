@@ -13,6 +13,8 @@ export class Shortlist {
   readonly run: Run;
   readonly reasons = new Map<RunCheckpoint, string>();
   readonly notes: string[] = [];
+  /** Scores of those that were left out since others have better ones. */
+  readonly outscored = new Map<RunCheckpoint, number>();
   /**
    * Those that were left out because nothing says where they stand in the unit of a condition, with the
    * reason.

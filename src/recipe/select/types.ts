@@ -96,6 +96,8 @@ export interface MemberReport {
 export interface Selected {
   /** In order, oldest first. At least one. */
   readonly members: readonly RunCheckpoint[];
+  /** Their scores, one a member, where they were chosen by these. */
+  readonly scores?: readonly number[] | undefined;
   /** Everything else of the runs, with the reason. */
   readonly excluded: readonly Excluded[];
   readonly report: MemberReport;

@@ -47,6 +47,30 @@ describe('the best by their scores', () => {
     expect(excluded.find(({ step }) => step === 11_000)!.reason).toBe('its score 0.1 is not among the best 3');
   });
 
+  it('have their scores, in the order of the members, and so has what was left out for them', async () => {
+    const { scores, excluded, members } = await best(ALL, { last: 5 });
+    expect([members.map(({ step }) => step), scores]).toEqual([
+      [12_000, 13_000, 14_000],
+      [0.9, 0.5, 0.7],
+    ]);
+    expect(excluded.map(({ step, score }) => [step, score])).toEqual([
+      [11_000, undefined],
+      [15_000, 0.2],
+      [16_000, 0.3],
+    ]);
+  });
+
+  it('are not warned of for lying far apart, as others are', async () => {
+    const early = runOf([1, 2, 3, 4].map((i) => checkpointAt({ step: i * 1000 })));
+    const codes = (selection: Selection, scores: Awaited<ReturnType<typeof readMemberScores>>) =>
+      selectMembers([early], selection, { scores }).warnings.map(({ code }) => code);
+    const path = join(folder.path, 'early.csv');
+    writeFileSync(path, '1000,1\n2000,2\n3000,0\n4000,3\n');
+    const select = { members: 'top:3', scores: path, goal: 'maximize' as const };
+    expect(codes({ steps: [1000, 2000, 4000] }, null)).toContain('W_WINDOW_WIDE');
+    expect(codes(select, await readMemberScores(select))).toEqual(['W_SELECTED_BY_SCORE']);
+  });
+
   it('of equal ones at the end the newer is taken, and it is said', async () => {
     const { members, notes } = await best('11000,1\n12000,0.5\n13000,0.5\n14000,0.5\n15000,1\n16000,0\n');
     expect(members.map(({ step }) => step)).toEqual([11_000, 14_000, 15_000]);
