@@ -50,7 +50,7 @@ export async function givenScores(
   await refusePlaces(options, survey);
   const arms = await askedArms(grid, survey, []);
   const results = await resultsIn(folder);
-  const recipes = arms.map(recipeOf);
+  const recipes = arms.map(mergeKey);
   // What is one merge has a result under any of its names, a plain mean also under that of an output that it is.
   const merges = [...groupBy(arms.keys(), (i) => recipes[i]!)].map(([recipe, places]) => {
     const names = new Set(places.flatMap((i) => arms[i]!.is.map(({ name }) => name)));
@@ -170,7 +170,7 @@ export async function withoutResult(folder: string, arms: readonly AskedArm[], s
   // What is no path of this machine is refused as everywhere.
   const results = isThere(folder) || notHere(folder) !== null ? await resultsIn(folder) : new Map<string, readonly Result[]>();
   const left: AskedArm[] = [];
-  for (const merge of groupBy(arms, recipeOf).values()) {
+  for (const merge of groupBy(arms, mergeKey).values()) {
     const named = [...new Set(merge.flatMap(({ is }) => is.map(({ name }) => name)))].flatMap((name) => results.get(name) ?? []);
     const sound = await mapBounded(named, RESULTS_AT_ONCE, (result) => {
       signal?.throwIfAborted();
@@ -185,7 +185,7 @@ export async function withoutResult(folder: string, arms: readonly AskedArm[], s
 const RESULTS_AT_ONCE = 8;
 
 /** What identifies a merge of which nothing is read: its members go by their steps. */
-function recipeOf({ members, weights, treatment = {} }: AskedArm): string {
+export function mergeKey({ members, weights, treatment = {} }: AskedArm): string {
   return recipeKey({
     candidate: { weights, parts: [] },
     fingerprints: members.map(({ step }) => String(step)),

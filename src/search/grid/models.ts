@@ -4,7 +4,7 @@ import { surveyGrid } from '../../merge/grid/survey.ts';
 import type { GridOptions } from '../../merge/grid/types.ts';
 import { plural } from '../../render/format.ts';
 import { askedArms } from './arms.ts';
-import { withoutResult } from './given.ts';
+import { mergeKey, withoutResult } from './given.ts';
 
 /** A model that is to be scored, and the name that its result goes by: see `scores` of `scoreGrid`. */
 export interface GridModel {
@@ -37,9 +37,12 @@ export async function gridModels(
   }
   const asked = await askedArms(grid, survey, []);
   const arms = scores === undefined ? asked : await withoutResult(scores, asked, signal);
-  const models = arms.flatMap(({ kind, is, members, path }): GridModel[] => {
+  const models = new Map<string, GridModel>();
+  for (const arm of arms) {
+    const { kind, is, members, path } = arm;
     const place = kind === 'newest' ? members[0]!.checkpoint?.path : path;
-    return kind === 'mean' || place == null ? [] : [{ name: is[0]!.name, path: place }];
-  });
-  return [...new Map(models.toReversed().map((model) => [model.path, model])).values()].reverse();
+    // Equal merges have one result: two of them would differ by what evaluators leave to chance.
+    if (kind !== 'mean' && place != null && !models.has(mergeKey(arm))) models.set(mergeKey(arm), { name: is[0]!.name, path: place });
+  }
+  return [...models.values()];
 }
