@@ -101,8 +101,8 @@ export async function printArray(
     });
   }
   refuseForTrainers(options);
-  refuseDocument('--submit', flags);
   const models = await gridModels(options, { scores });
+  refuseDocument('--submit', flags);
   const conclude = `--scores ${scores === undefined ? 'with the folder that they lie in' : shellQuote(scores)}`;
   if (models.length === 0) {
     terminal.err.write(`nothing is left to score: all results are there; without --submit and --eval, ${conclude} concludes from them\n`);
