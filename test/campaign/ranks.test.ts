@@ -262,6 +262,22 @@ describe('ranks of one merge', () => {
   );
 
   it(
+    'one that stands still for longer than the time-out as it looks for the plan has nothing to drop, and goes on',
+    async () => {
+      const { recipe, out, wanted, folder } = await runWithWanted();
+      const still = startRank(recipe, { rank: 0, size: 2, fault: at('open', 'plan.json', 'stop', { after: false }) });
+      const isStopped = () => /^State:\s*T/m.test(readFileSync(`/proc/${still.child.pid}/status`, 'utf8'));
+      await until(() => process.platform !== 'linux' || isStopped(), 'a process that stands still');
+      await pause(1000);
+      still.child.kill('SIGCONT');
+      expect(await still.ended).toMatchObject(MADE);
+      expect(everything(out)).toEqual(wanted);
+      expect(hiddenIn(folder)).toEqual([]);
+    },
+    CAMPAIGN_MS,
+  );
+
+  it(
     'one process alone that is asked for the same goes on with what ranks left',
     async () => {
       const { recipe, out, wanted, folder } = await runWithWanted();

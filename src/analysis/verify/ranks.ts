@@ -96,7 +96,13 @@ async function carryOutTogether(
     }
     return found.size === count ? 'over' : 'open';
   };
-  const list = { count, nameOf: (check: number) => `${name}-${check}`, isFinished: (check: number) => found.has(check), read };
+  const list = {
+    count,
+    onlyReads: true,
+    nameOf: (check: number) => `${name}-${check}`,
+    isFinished: (check: number) => found.has(check),
+    read,
+  };
   const tasks = new ClaimedTasks(presence, list, { rank: rank.rank, size: rank.size, signal });
   for await (const next of tasks.tasks(async () => {})) {
     if (next === null) continue;

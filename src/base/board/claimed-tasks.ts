@@ -1,4 +1,4 @@
-import { Backoff, type Presence } from './presence.ts';
+import { Backoff, Dropped, type Presence } from './presence.ts';
 
 /** How much longer than its own tasks an idle process lets another one's be, before it does them as well. */
 const PATIENCE = 1.5;
@@ -12,6 +12,8 @@ const LIST_MS = 1000;
 /** What is known of tasks that are numbered from 0. */
 export interface TaskList {
   readonly count: number;
+  /** Nothing is written but what was found, the same whoever finds it: a process that stalled goes on. */
+  readonly onlyReads?: boolean;
   /** A short word for it. */
   nameOf(task: number): string;
   isFinished(task: number): boolean;
@@ -66,7 +68,7 @@ export class ClaimedTasks {
     for (;;) {
       await settle();
       this.#start.signal?.throwIfAborted();
-      this.#presence.check();
+      await this.#check();
       await this.#presence.wait();
       const state = await this.#list.read();
       if (state === 'over') return;
@@ -96,8 +98,18 @@ export class ClaimedTasks {
       }
       const turn = `${this.#list.nameOf(task)}.0`;
       if (claimed.has(turn)) continue;
-      this.#presence.check();
+      await this.#check();
       if (await this.#presence.board.claim(turn)) yield* this.#timed({ task, isShared: false });
+    }
+  }
+
+  /** @throws what another process failed with; Dropped where others may do what this one had taken, and it writes */
+  async #check(): Promise<void> {
+    try {
+      this.#presence.check();
+    } catch (error) {
+      if (!(error instanceof Dropped && this.#list.onlyReads === true)) throw error;
+      await this.#presence.again();
     }
   }
 

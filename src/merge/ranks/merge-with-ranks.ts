@@ -20,7 +20,7 @@ import { readProvenance } from '../record/read-provenance.ts';
 import { boardPlace, sharedPlace } from './board-place.ts';
 import { ClaimedUnits, isGoneSoon } from './claimed-units.ts';
 import { madeBefore, resultOfMade } from './made-before.ts';
-import { BoardGone, type Planner, SharedPlan } from './shared-plan.ts';
+import { BoardGone, type PlannedForRanks, type Planner, SharedPlan } from './shared-plan.ts';
 
 /** Seconds without a sign of life: clients of Lustre stall for half a minute. */
 export const RANK_TIMEOUT = 60;
@@ -180,10 +180,22 @@ class RanksMerge {
     return { ...signOf(this.#rank), ...this.#own };
   }
 
+  /** The plan of all, also where this rank was silent for too long while it waited for it: it has nothing to drop. */
+  async *#plannedIn(shared: SharedPlan, { presence, place }: Work, request: string): AsyncGenerator<MergeEvent, PlannedForRanks> {
+    for (;;) {
+      try {
+        return yield* shared.together(presence, place.folder.path, request);
+      } catch (error) {
+        if (!(error instanceof Dropped)) throw error;
+        await presence.again();
+      }
+    }
+  }
+
   async *#together(work: Work, request: string): AsyncGenerator<MergeEvent, MergeResult> {
     const { presence, place } = work;
     const shared = new SharedPlan({ planner: this.#planner, rank: this.#rank, system: this.#system, options: this.#options });
-    const { plan, record } = yield* shared.together(presence, place.folder.path, request);
+    const { plan, record } = yield* this.#plannedIn(shared, work, request);
     this.#planned = plan;
     if (plan.outputs.length > 0) {
       const writer = presence.board.id;

@@ -50,7 +50,7 @@ export async function sharedFingerprints(
   };
   const prefix = `${LINE}-${shortDigest(launch)}`;
   const list = {
-    ...{ count: parts.length, nameOf: (task: number) => `${prefix}-${task}` },
+    ...{ count: parts.length, onlyReads: true, nameOf: (task: number) => `${prefix}-${task}` },
     ...{ isFinished: (task: number) => found.has(task), read },
   };
   const tasks = new ClaimedTasks(presence, list, start);
