@@ -272,8 +272,8 @@ describe('treatments', () => {
   });
 
   it("what is the trainer's is told apart from the optimizer's, left out or not", async () => {
-    const training = { apart: true, state: { kind: 'training', flat: false, weight: null } } as const;
-    const moment = { apart: true, state: { kind: 'first moment', flat: false, weight: 0 } } as const;
+    const training = { apart: true, state: { kind: 'training', flat: false, uniform: false, weight: null } } as const;
+    const moment = { apart: true, state: { kind: 'first moment', flat: false, uniform: false, weight: 0 } } as const;
     const [weight, counter, mean] = tensorsOf('model.norm.weight', 'optimizer.state.0.step I64', 'optimizer.state.0.exp_avg F32');
     const tensors = [weight!, { ...counter!, ...training }, { ...mean!, ...moment }];
     const schedule = await resolveWeights([{ path: 'a', step: 1, tokens: null }], {});
