@@ -126,6 +126,12 @@ export function launchedRank(env: Environment, choice: RanksChoice = 'auto'): Ra
     };
     return checked(about, env[rank], env[size], `${rank} is ${env[rank]} and ${size} is ${env[size]}`);
   }
+  const size = env.MERGE_WORLD_SIZE;
+  if (size !== undefined && size !== '1') {
+    throw new MergeError('E_OPTION', `MERGE_WORLD_SIZE is ${size}, and nothing says which of the ranks this is`, {
+      help: `Set MERGE_RANK too (in Kubernetes, completionMode: Indexed does); ${name} off makes the merge in this process alone.`,
+    });
+  }
   return null;
 }
 

@@ -10,7 +10,11 @@ export function refuseRanks(): void {
   const task = launchedRank(process.env);
   if (task === null) return;
   const { rank, size, launcher, single } = task;
-  throw new MergeError('E_USAGE', `this is rank ${rank} of ${size} (${launcher}), and one process makes a search`, {
-    help: worded`Run it with \`${single}\`, and name with --launcher the command that starts the ranks of each merge, as 'srun -N ${size}'. It scores several models at a time with --parallel.`,
-  });
+  throw new MergeError(
+    'E_USAGE',
+    `this is rank ${rank} of ${size} (${launcher}), and one process makes a search, soup, forecast or scored grid`,
+    {
+      help: worded`Run it with \`${single}\`, and name with --launcher the command that starts the ranks of each merge, as 'srun -N ${size}'. It scores several models at a time with --parallel.`,
+    },
+  );
 }

@@ -57,6 +57,8 @@ describe('what is no rank of a number of ranks is refused with what says so', ()
     ['array', {}, 'no task of a job array'],
     ['array', { ...ARRAY, SLURM_ARRAY_TASK_ID: '2' }, 'no rank'],
     ['auto', { MERGE_RANK: '0' }, 'MERGE_WORLD_SIZE is not set'],
+    ['auto', { MERGE_WORLD_SIZE: '2' }, 'nothing says which of the ranks this is'],
+    ['auto', { MERGE_WORLD_SIZE: 'x', SLURM_PROCID: '0', SLURM_NTASKS: '2' }, 'nothing says which of the ranks this is'],
     ['auto', { MERGE_RANK: '-1', MERGE_WORLD_SIZE: '4' }, 'MERGE_RANK is -1'],
     ['auto', { MERGE_RANK: '4', MERGE_WORLD_SIZE: '4' }, 'MERGE_RANK is 4'],
     ['auto', { MERGE_RANK: '0', MERGE_WORLD_SIZE: '0' }, 'MERGE_WORLD_SIZE is 0'],
