@@ -6,6 +6,7 @@ import { verify } from '../../src/analysis/verify/verify.ts';
 import { MergeError } from '../../src/base/errors.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { type AverageOptions, average, plan } from '../../src/merge/average.ts';
+import { convert } from '../../src/merge/convert.ts';
 import { unpackGolden } from '../support/containers.ts';
 
 /**
@@ -37,6 +38,37 @@ describe.each(['zero1', 'zero2-float16', 'zero1-padded'])('%s', (run) => {
     expect((await verify(output, { full: true })).recomputed).toMatchObject({ mode: 'full', fraction: 1 });
     expect((await verify(output, { full: true, inputs: [join(home, run)] })).recomputed.fraction).toBe(1);
   });
+});
+
+/** Tensors of a safetensors file: dtype, shape and bytes, by name. */
+function tensorsIn(file: string): Record<string, readonly unknown[]> {
+  const bytes = readFileSync(file);
+  const start = 8 + Number(bytes.readBigUInt64LE());
+  const { __metadata__, ...entries } = JSON.parse(bytes.toString('utf8', 8, start));
+  return Object.fromEntries(
+    Object.entries<{ dtype: string; shape: number[]; data_offsets: [number, number] }>(entries).map(
+      ([name, { dtype, shape, data_offsets }]) => [
+        name,
+        [dtype, shape, bytes.subarray(start + data_offsets[0], start + data_offsets[1]).toString('hex')],
+      ],
+    ),
+  );
+}
+
+it.each(['zero1', 'zero2-float16', 'zero1-padded'])('%s: the model alone is made of the masters, too, and verified', async (run) => {
+  const [output, model] = [fresh(), fresh()];
+  await average({ inputs: stepsOf(run), output, weightsFrom: 'master', sync: false });
+  // What torch saves for the means of the masters has them rounded in the model's file.
+  await convert({ input: join(home, run, 'newest', 'global_step15'), output: model, sync: false });
+  expect(readdirSync(output).filter((name) => /states|safetensors/.test(name))).toEqual(['model.safetensors']);
+  expect(tensorsIn(join(output, 'model.safetensors'))).toEqual(tensorsIn(join(model, 'model.safetensors')));
+  expect((await verify(output, { full: true, inputs: [join(home, run)] })).recomputed.fraction).toBe(1);
+  // In float32 they are the masters themselves: of one member, whatever its weights were rounded to.
+  const [single, ofSingle] = [fresh(), fresh()];
+  const [newest] = stepsOf(run, [15]);
+  await average({ inputs: [newest!], output: single, weightsFrom: 'master', dtype: 'F32', sync: false });
+  await average({ inputs: [newest!], output: ofSingle, dtype: 'F32', sync: false });
+  expect(tensorsIn(join(single, 'model.safetensors'))).not.toEqual(tensorsIn(join(ofSingle, 'model.safetensors')));
 });
 
 it('is found to differ where a partition was changed', async () => {

@@ -109,11 +109,16 @@ class Samples {
   }
 }
 
+/** Bytes in a file where the layout has no shards of its own, as help says. */
+const SHARD_SIZE = '5GB';
+
 /**
  * Whether inputs are opened with the state of their optimizers' ranks: training is to go on from all outputs, in the
- * container of the newest.
+ * container of the newest, or the model alone is made of the masters that lie there.
  */
 function wantsState({ outputs, format, like, names, shardSize, files }: PlanRequest): boolean {
+  const ofMasters = outputs.every((output) => output.weightsFrom === 'master' && output.for !== 'resume' && !output.convert);
+  if (ofMasters && format !== 'torch') return true;
   return (
     outputs.every((output) => output.for === 'resume' && !output.convert && isFolderPath(output.path)) &&
     (format === undefined || format === 'torch') &&
@@ -143,8 +148,11 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const paths = request.outputs.map(({ path }) => path);
   const cutting = request.shardSize !== undefined || request.files !== undefined;
   const converted = request.outputs.some(({ convert }) => convert === true);
-  const format =
-    request.format ?? formatOf(paths, like ?? ordered.inputs.at(-1)!.checkpoint, { converted: converted || naming !== null, cut: cutting });
+  const newest = like ?? ordered.inputs.at(-1)!.checkpoint;
+  // What training cannot go on from is no checkpoint of DeepSpeed's.
+  const modelAlone = newest.fragments !== undefined && request.outputs.every((output) => output.for !== 'resume');
+  const isOther = converted || naming !== null || modelAlone;
+  const format = request.format ?? formatOf(paths, newest, { converted: isOther, cut: cutting });
   naming?.checkFormat(format);
   const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like, format)));
   const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
@@ -152,9 +160,12 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const found = await planTensors(layout, checkpoints, drafts, { ...request, format }, signal);
   const { shardSize } = request;
   // As many files as the layout has: what is written of one file alone cannot be gone on with.
-  const cut = cutting
-    ? resharded(found, layout, drafts, request)
-    : { planned: format === 'dcp' ? inSomeFiles(found, layout, drafts[0]!, layout.files.length) : found, conflicts: [] };
+  // Files of ranks hold nothing of the model alone.
+  const size = modelAlone && format === 'safetensors' && !cutting ? { shardSize: SHARD_SIZE } : request;
+  const cut =
+    cutting || size !== request
+      ? resharded(found, layout, drafts, size)
+      : { planned: format === 'dcp' ? inSomeFiles(found, layout, drafts[0]!, layout.files.length) : found, conflicts: [] };
   const dcpTemplates = new DcpTemplates(cache.of(KnownMetadata));
   const formed = await inForm(format, cut.planned, { layout, checkpoints, drafts, dcpTemplates, resized: cutting }, signal);
   const { planned, dcp, forms } = formed;

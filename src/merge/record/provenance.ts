@@ -89,8 +89,8 @@ export interface ProvenanceRecipe {
 }
 
 /** Whether a merge may hold the state of optimizers' ranks, so that it and its members are opened with that. */
-export function isWithState({ purpose, format }: Pick<ProvenanceRecipe, 'purpose' | 'format'>): boolean {
-  return purpose === 'resume' && format === 'torch';
+export function isWithState({ purpose, format, weightsFrom }: Pick<ProvenanceRecipe, 'purpose' | 'format' | 'weightsFrom'>): boolean {
+  return (purpose === 'resume' && format === 'torch') || weightsFrom === 'master';
 }
 
 export interface ProvenanceFile {

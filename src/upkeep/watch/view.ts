@@ -196,8 +196,8 @@ export class RunView {
       const { name } = checkpoint;
       const own = this.#state.pins.has(name);
       try {
-        const { followLinks, for: purpose } = this.#options;
-        const options = { followLinks, name: pinName(checkpoint), withState: purpose === 'resume' };
+        const { followLinks, for: purpose, weightsFrom } = this.#options;
+        const options = { followLinks, name: pinName(checkpoint), withState: purpose === 'resume' || weightsFrom === 'master' };
         const path = live.has(name) ? await pin(checkpoint.path, folder, signatures.get(name)!, own, options) : checkpoint.path;
         members.push({ ...checkpoint, path });
         if (!held.has(name)) this.#emit({ type: 'pinned', path });
