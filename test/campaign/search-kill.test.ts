@@ -92,7 +92,7 @@ describe('kill -9 of merge search', () => {
         return `${JSON.stringify(moment)}: ${killed.signal ?? 'was done before'}, ${kept.length} trials, ${validated.length} validated${torn ? ' and a torn line' : ''}`;
       });
       process.stdout.write(`kill -9 of a search of ${steps} steps, seed ${seed}:\n${seen.join('\n')}\n`);
-      expect(seen.filter((line) => line.includes('SIGKILL')).length).toBeGreaterThanOrEqual(kills * 0.8);
+      expect(seen.filter((line) => line.includes('SIGKILL')).length).toBeGreaterThanOrEqual(kills * 0.7);
     },
     CAMPAIGN_MS,
   );

@@ -13,6 +13,7 @@ import { grid } from '../../src/merge/grid/grid.ts';
 import { planRecipe } from '../../src/merge/run.ts';
 import { scoreGrid } from '../../src/search/grid/score.ts';
 import { keep } from '../../src/upkeep/keep/keep.ts';
+import { newestOf } from '../../src/upkeep/keep/script.ts';
 import { replacementScript } from '../../src/upkeep/strip/script.ts';
 import { planStrip, strip } from '../../src/upkeep/strip/strip.ts';
 import { stripText } from '../../src/upkeep/strip/text.ts';
@@ -54,7 +55,7 @@ const asked = (more: Partial<StripOptions> = {}): StripOptions => ({
   ...more,
 });
 const replace = (report: StripReport) => {
-  const lines = replacementScript(report);
+  const lines = replacementScript(report, newestOf(report));
   execFileSync('sh', ['-s'], { input: `${lines.join('\n')}\n` });
   return lines.filter((line) => line.startsWith('put ')).length;
 };
@@ -142,7 +143,7 @@ describe('copies without the state of the trainer', () => {
       expect(copies.map(({ step, loses }) => [step, loses])).toEqual([[100, lost], ...[200, 300, 400].map((step) => [step, []])]);
     expect(stripText(plan, COLORS)).toContain('value_head.bin');
     const before = names(join(run, 'checkpoint-100'));
-    const script = replacementScript(report);
+    const script = replacementScript(report, newestOf(report));
     const [line] = script.filter((text) => text.includes('value_head.bin'));
     expect(line).toMatch(/^# of .*checkpoint-100 also removed: README\.md, custom\.pt, .*sub\/, value_head\.bin$/);
     expect(script[script.indexOf(line!) + 1]).toMatch(/^put .*checkpoint-100/);
@@ -197,7 +198,7 @@ describe('copies without the state of the trainer', () => {
     expect(plan).toMatchObject({ schema: 'ckpt-merge/strip-plan' });
     expect(plan.copies.map(({ state, verified }) => [state, verified])).toEqual(Array(4).fill(['missing', null]));
     expect(plan.frees).toBeGreaterThan(4 * 290_000);
-    expect(replacementScript(plan)).toEqual([]);
+    expect(replacementScript(plan, newestOf(plan))).toEqual([]);
     expect(existsSync(at('copies'))).toBe(false);
   });
 

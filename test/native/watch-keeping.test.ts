@@ -40,7 +40,7 @@ const plan = () => JSON.parse(readFileSync(at('merges', 'keep-saves.json'), 'utf
 const lines = () =>
   readFileSync(at('merges', 'keep-saves.sh'), 'utf8')
     .split('\n')
-    .filter((line) => line.startsWith('rm '));
+    .filter((line) => line.startsWith('drop '));
 /** What the trainer's own rotation does: from wherever it is. */
 const rotate = () => execFileSync('sh', [at('merges', 'keep-saves.sh')], { cwd: '/' });
 

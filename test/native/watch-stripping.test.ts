@@ -137,8 +137,8 @@ describe('a watch that makes copies without the state of the trainer', () => {
     save(9, 12);
     await once(options);
     const gone = readFileSync(at('merges', 'keep-saves.sh'), 'utf8');
-    expect(gone).toMatch(/^rm -rf -- \.\.\/run\/checkpoint-500$/m);
-    expect(gone).toMatch(/^rm -rf -- \.\.\/copies\/checkpoint-500$/m);
+    expect(gone).toMatch(/^drop \.\.\/run\/checkpoint-500 500$/m);
+    expect(gone).toMatch(/^drop \.\.\/copies\/checkpoint-500 none$/m);
     rotate();
     put();
     expect(steps('copies')).toEqual([]);

@@ -84,6 +84,12 @@ const WATCH_STATE = {
   ...newState('../run'),
   ...{ done: [['checkpoint-1', 's']], bad: [['checkpoint-0', 's']], pins: ['checkpoint-1'], trash: [{ output: 'merged-0', digest: 'd' }] },
   merges: [{ output: 'merged-1', digest: 'd' }],
+  copies: [
+    [
+      'checkpoint-1',
+      { copy: 'checkpoint-1', signature: 's', content: 'c', step: 1, bytes: 9, copyBytes: 3, loses: ['notes.txt'], verified: 'full' },
+    ],
+  ],
   accumulator: { output: 'accumulator-1', digest: 'd', fingerprint: 'f', step: 1, tokens: 2 },
   pending: { signature: 's', outputs: [{ output: 'merged-2', digest: 'd' }], record: RECORD },
 };

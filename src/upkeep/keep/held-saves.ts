@@ -6,6 +6,7 @@ import { storeOf } from '../../base/store/store.ts';
 import { positionFromName } from '../../checkpoints/names.ts';
 import { TRACKERS, trackedNames } from '../../checkpoints/run/tracker.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
+import { NEWEST } from './script.ts';
 import { wholeOf } from './whole-save.ts';
 
 /** Settings and texts about a state, and no state. */
@@ -42,7 +43,7 @@ export async function heldFast(
   for (let i = saves.length - 1, found = false; i >= 0; i--) {
     const state = saves[i]!.holdsOptimizer ? 'optimizer' : await stateIn(wholeOf(run, saves[i]!));
     if (state === null || (found && state !== 'optimizer')) continue;
-    hold(i, state === 'optimizer' ? 'the newest to resume from' : "may hold a trainer's state");
+    hold(i, state === 'optimizer' ? NEWEST : "may hold a trainer's state");
     found = true;
     if (state === 'optimizer') break;
   }

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
-import { shellQuote } from '../../base/process/shell-quote.ts';
 import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
 import { printable } from '../../render/format.ts';
+import { checkLines, operand } from '../keep/script.ts';
 import type { StrippedSave, StripReport } from './types.ts';
 
 /** Where a save waits until its copy is in its place. */
@@ -30,19 +30,20 @@ const ACROSS_DONE = `  if is_there "$2"; then
  * there once at least. It goes on where it was cut short, does nothing twice, and leaves a save that changed since it
  * was copied, and whatever else lies in the way. Empty without such copies.
  */
-export function replacementScript({ copies, elsewhere }: Pick<StripReport, 'copies' | 'elsewhere'>): string[] {
+export function replacementScript({ copies, elsewhere }: Pick<StripReport, 'copies' | 'elsewhere'>, newest: string | null): string[] {
   const lines = copies.flatMap((save) => (save.verified === null ? [] : [...lossLines(save), replacementLine(save)]));
   if (lines.length === 0) return [];
   return `# Puts copies in the places of their saves. Run it again where it was cut short; nothing is done twice.
-left=0
-is_there() { [ -e "$1" ] || [ -L "$1" ]; }
-# SAVE COPY PLACE ASIDE: the save is set aside, the copy moved to its place, and then what was set aside removed.
+${checkLines(newest).join('\n')}
+# SAVE COPY PLACE ASIDE STEP: the save is set aside, the copy moved to its place, and what was set aside removed.
 replace() {
   if ! is_there "$4"; then
     is_there "$2" || return 0
-    is_there "$1" || return
-    [ "$1" = "$3" ] || ! is_there "$3" || return
-    changed=$(find "$1" -newer "$2" | head -n 1) && [ -z "$changed" ] || return
+    is_there "$1" || no 'it is not there: its copy waits' || return
+    if [ -d "$1" ]; then [ ! -e "$1/${PROVENANCE_FILE}" ] || no 'it is a copy already' || return; fi
+    [ "$1" = "$3" ] || ! is_there "$3" || no "$3 lies in the way" || return
+    changed=$(find "$1" -newer "$2" | head -n 1) && [ -z "$changed" ] || no 'it changed since it was copied' || return
+    as_it_was "$1" "$5" || return
     mv -- "$1" "$4" || return
   fi
   if ! is_there "$3"; then
@@ -53,7 +54,7 @@ ${elsewhere ? ACROSS : WITHIN}
 ${elsewhere ? ACROSS_DONE : WITHIN_DONE}
   rm -rf -- "$4"
 }
-put() { replace "$@" || { left=1; printf 'left as it is: %s\\n' "$1" >&2; }; }
+put() { replace "$@" || leave "$1"; }
 ${lines.join('\n')}
 [ "$left" = 0 ]`.split('\n');
 }
@@ -64,10 +65,6 @@ function lossLines({ path, loses }: StrippedSave): string[] {
 }
 
 function replacementLine(save: StrippedSave): string {
-  return ['put', ...[save.path, save.copy, placeOfCopy(save), asideOf(save.path)].map(operand)].join(' ');
-}
-
-/** No option of a command, whatever it is called. */
-function operand(path: string): string {
-  return shellQuote(path.startsWith('-') ? `./${path}` : path);
+  const paths = [save.path, save.copy, placeOfCopy(save), asideOf(save.path)].map(operand);
+  return ['put', ...paths, save.step === null ? 'none' : String(save.step)].join(' ');
 }

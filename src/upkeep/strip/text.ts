@@ -1,5 +1,6 @@
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatTable, plural, printable } from '../../render/format.ts';
+import { newestOf } from '../keep/script.ts';
 import { replacementScript } from './script.ts';
 import type { StripReport } from './types.ts';
 
@@ -23,7 +24,7 @@ export function stripText(report: StripReport, colors: Colors): string {
   const head = planned
     ? `would copy the models of ${colors.bold(plural(missing.length, 'save'))} into ${printable(output)}; ${copies.length - missing.length} are there`
     : `${colors.green('copied')} the models of ${colors.bold(what)} into ${printable(output)}`;
-  const lines = replacementScript(report);
+  const lines = replacementScript(report, newestOf(report));
   return `${[
     copies.length === 0 ? 'no save has anything to strip' : head,
     ...(copies.length === 0

@@ -4,7 +4,7 @@ import { optionName } from '../../base/option-words.ts';
 import { plural } from '../../render/format.ts';
 import { checkKeep, type KeepNames, type KeepReport, type KeepRequest, type KeptSave, keepIn, savesOf } from '../keep/keep.ts';
 import { bytesOfAll } from '../keep/save-bytes.ts';
-import { deletionLines } from '../keep/text.ts';
+import { deletionScript, newestOf } from '../keep/script.ts';
 import { wholeOf } from '../keep/whole-save.ts';
 import { firstNeeded } from './selection.ts';
 import { STRIP_STARTS, Stripping, type StrippingTools } from './stripping.ts';
@@ -159,17 +159,17 @@ export class Keeping {
       const document = { schema: 'ckpt-merge/keep', version: 1, error: error.message };
       if (first && error.code === 'E_OPTION' && !this.#isYoung(look)) {
         // What an earlier watch wrote would delete what these options may need.
-        await this.#replaceBoth(`${JSON.stringify(document)}\n`, []);
+        await this.#replaceBoth(`${JSON.stringify(document)}\n`, [], null);
         await this.#stripping?.update(look, null);
         throw error;
       }
-      await this.#write(look, document, [], error.message);
+      await this.#write(look, document, { keep: [], delete: [] }, error.message);
       await this.#stripping?.update(look, null);
       return;
     }
     const named = (saves: readonly KeptSave[]) => saves.map(({ path }) => relative(this.#options.run, path));
     this.#saves = { keep: named(report.keep), delete: named(report.delete) };
-    await this.#write(look, report, report.delete, null);
+    await this.#write(look, report, report, null);
     await this.#stripping?.update(look, report);
   }
 
@@ -204,9 +204,9 @@ export class Keeping {
     return { ...report, keep, delete: report.delete.filter(({ path }) => !needed.has(path)), notes: [...report.notes, note] };
   }
 
-  async #write(look: Look, document: object, going: readonly KeptSave[], error: string | null): Promise<void> {
+  async #write(look: Look, document: object, saves: Pick<KeepReport, 'keep' | 'delete'>, error: string | null): Promise<void> {
     const plan = `${JSON.stringify(document)}\n`;
-    if (plan !== this.#written) await this.#replaceBoth(plan, going);
+    if (plan !== this.#written) await this.#replaceBoth(plan, saves.delete, newestOf(saves));
     this.#written = plan;
     const said = { plan, newest: look.saves.checkpoints.at(-1)!.name, due: look.todo.length > 0 || look.settling, error };
     const before = this.#said;
@@ -226,16 +226,25 @@ export class Keeping {
     this.#emit({ type: 'keeping', saves: error === null ? this.saves : null, lines: join(this.#options.output, LINES_FILE), error, due });
   }
 
-  async #replaceBoth(plan: string, going: readonly KeptSave[]): Promise<void> {
+  async #replaceBoth(plan: string, going: readonly KeptSave[], newest: string | null): Promise<void> {
     // A copy that waits for a save's place goes with it.
     const waiting = (await this.#stripping?.waitingFor(going)) ?? [];
-    const paths = await pathsFrom(this.#options.output, [...going.map(({ path }) => path), ...waiting]);
+    const listed = [...going, ...waiting.map((path) => ({ path, step: null }))];
+    const paths = await pathsFrom(
+      this.#options.output,
+      listed.map(({ path }) => path),
+    );
+    const [last = null] = newest === null ? [] : await pathsFrom(this.#options.output, [newest]);
+    const lines = deletionScript(
+      listed.map(({ step }, i) => ({ path: paths[i]!, step })),
+      last,
+    );
     const about = [
       'It deletes the saves that no window of later needs,',
       `${waiting.length > 0 ? 'and copies of them, ' : ''}as of the last look at the run; read it before you run it.`,
     ] as const;
     // Nothing that is deleted before its plan can be read.
     await this.#files.replace(PLAN_FILE, plan);
-    await this.#files.replace(LINES_FILE, scriptText(about, deletionLines(paths)));
+    await this.#files.replace(LINES_FILE, scriptText(about, lines));
   }
 }

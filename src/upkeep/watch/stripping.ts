@@ -4,6 +4,7 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { plural } from '../../render/format.ts';
 import type { KeepReport, KeptSave } from '../keep/keep.ts';
+import { newestOf } from '../keep/script.ts';
 import { wholeOf } from '../keep/whole-save.ts';
 import { inTheWayOf, makeCopy, type PlannedCopy, placeFor, planCopy, whyLeft } from '../strip/save-copy.ts';
 import { asideOf, replacementScript } from '../strip/script.ts';
@@ -106,13 +107,13 @@ export class Stripping {
     this.#copies = copies;
     const notes = report === null ? [] : await this.#unneeded(report, byPath, unfinished);
     const lines = [...copies, ...[...unfinished].map(([name, known]) => this.#strippedSave(join(this.#options.run, name), known))];
-    if (report === null) await this.#write(null, lines);
+    if (report === null) await this.#write(null, lines, null);
     else {
       const open = missing.filter(({ one }) => !this.#blocked.has(one.path)).length;
       const waiting = open === 0 ? [] : [`${plural(open, 'save')} more ${open === 1 ? 'is' : 'are'} to be copied`];
       const { run } = this.#options;
       const found = await stripReport(report, { run, output: this.#folder, copies: lines, left });
-      await this.#write({ ...found, notes: [...found.notes, ...waiting, ...notes] }, lines);
+      await this.#write({ ...found, notes: [...found.notes, ...waiting, ...notes] }, lines, newestOf(report));
     }
   }
 
@@ -263,7 +264,7 @@ export class Stripping {
     return relative(this.#options.run, path);
   }
 
-  async #write(report: StripReport | null, copies: readonly StrippedSave[]): Promise<void> {
+  async #write(report: StripReport | null, copies: readonly StrippedSave[], newest: string | null): Promise<void> {
     const { schema, ...rest } = report ?? { schema: 'ckpt-merge/strip', version: 1, copies, error: 'nothing says which saves to keep' };
     const plan = `${JSON.stringify({ schema: 'ckpt-merge/strip', ...rest })}\n`;
     if (plan === this.#written) return;
@@ -272,13 +273,14 @@ export class Stripping {
     const places = await from(copies.map(({ path }) => path));
     const sources = await from(copies.map(({ copy }) => copy));
     const moved = copies.map((save, i) => ({ ...save, path: places[i]!, copy: sources[i]! }));
+    const [last = null] = newest === null ? [] : await from([newest]);
     const about = [
       'It puts copies of the model alone in the places of their saves,',
       'which are removed: training cannot go on from a copy. Read it before you run it.',
     ] as const;
     // Nothing that is removed before its plan can be read.
     await files.replace(PLAN_FILE, plan);
-    await files.replace(LINES_FILE, scriptText(about, replacementScript({ copies: moved, elsewhere: report?.elsewhere ?? true })));
+    await files.replace(LINES_FILE, scriptText(about, replacementScript({ copies: moved, elsewhere: report?.elsewhere ?? true }, last)));
     this.#written = plan;
   }
 }

@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keep } from '../../../src/upkeep/keep/keep.ts';
-import { deletionLines } from '../../../src/upkeep/keep/text.ts';
+import { deletionScript, newestOf } from '../../../src/upkeep/keep/script.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { writeRun } from '../../support/run-trees.ts';
 
@@ -27,6 +27,8 @@ const NAMES = [
   '\u202ertl',
 ];
 
+const TRACKER = 'latest_checkpointed_iteration.txt';
+
 describe.each(['sh', 'bash'])('the lines that delete saves, run by %s', (shell) => {
   it('delete those that they name and nothing else, whatever these are called; again too', async () => {
     const run = join(folder.path, 'run');
@@ -39,15 +41,59 @@ describe.each(['sh', 'bash'])('the lines that delete saves, run by %s', (shell) 
     const going = report.delete.map(({ path }) => path.slice(run.length + 1));
     expect(going).toEqual(expect.arrayContaining(NAMES));
     for (const decoy of ['a', 'cd', 'ends']) mkdirSync(join(run, decoy));
-    const script = deletionLines(report.delete.map(({ path }) => path))
+    const script = deletionScript(report.delete, newestOf(report))
       .map((line) => `${line}\n`)
       .join('');
     const left = () => readdirSync(run).sort();
     const before = left();
     for (const _ of [1, 2]) {
-      execFileSync(shell, ['-s'], { input: script, cwd: folder.path });
+      expect(spawnSync(shell, ['-s'], { input: script, cwd: folder.path, encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
       expect(left()).toEqual(before.filter((name) => !going.includes(name)));
     }
     expect(readdirSync(folder.path)).toEqual(['run']);
+  });
+
+  it.each<[what: string, change: (run: string) => void, left: readonly string[], said: RegExp]>([
+    ['nothing', () => {}, [], /^$/],
+    ['a tracker that names another by its step', (run) => writeFileSync(join(run, TRACKER), '300\n'), ['checkpoint-300'], /names it now/],
+    [
+      'one that names another by a path',
+      (run) => writeFileSync(join(run, 'latest'), '\ufeff/x/checkpoint-300'),
+      ['checkpoint-300'],
+      /latest names it now/,
+    ],
+    ['one that names a longer number', (run) => writeFileSync(join(run, TRACKER), '3000'), [], /^$/],
+    ['a link that leads to another', (run) => symlinkSync('checkpoint-300', join(run, 'best')), ['checkpoint-300'], /best names it now/],
+    ['a save that was written anew', (run) => writeFileSync(join(run, 'checkpoint-300', 'more'), ''), ['checkpoint-300'], /changed since/],
+    ['a save that is gone', (run) => rmSync(join(run, 'checkpoint-300'), { recursive: true }), [], /^$/],
+    [
+      'a training that went back',
+      (run) => rmSync(join(run, 'checkpoint-1200'), { recursive: true }),
+      ['100', '200', '300', '400'].map((n) => `checkpoint-${n}`),
+      /checkpoint-1200 is gone/,
+    ],
+  ])('a list in a file looks at the run as it is by then: %s', async (_, change, wanted, said) => {
+    const run = join(folder.path, 'run');
+    writeRun(
+      run,
+      Array.from({ length: 12 }, (_, i) => ({ name: `checkpoint-${100 * (i + 1)}`, step: 100 * (i + 1), files: { 'optimizer.pt': 'x' } })),
+    );
+    const old = new Date(Date.now() - 60_000);
+    for (const name of readdirSync(run, { recursive: true }) as string[]) utimesSync(join(run, name), old, old);
+    const report = await keep({ run, budget: 4, windows: ['300steps'], atLeast: 2, saveEvery: '100steps' });
+    const going = report.delete.map(({ path }) => path.slice(run.length + 1));
+    expect(going).toContain('checkpoint-300');
+    const file = join(folder.path, 'delete.sh');
+    writeFileSync(file, `${deletionScript(report.delete, newestOf(report)).join('\n')}\n`);
+    const soon = new Date(Date.now() - 5000);
+    utimesSync(file, soon, soon);
+    change(run);
+    const { status, stderr } = spawnSync(shell, [file], { cwd: '/', encoding: 'utf8' });
+    expect(stderr).toMatch(said);
+    expect(status).toBe(wanted.length === 0 ? 0 : 1);
+    const there = readdirSync(run);
+    for (const name of wanted) expect(there).toContain(name);
+    if (wanted.length < 2) expect(going.filter((name) => there.includes(name))).toEqual(wanted);
+    else expect(going.filter((name) => !there.includes(name))).toEqual([]);
   });
 });

@@ -41,7 +41,7 @@ function saves(files = false, most = FOLDERS.length): StrippedSave[] {
     };
   });
 }
-const script = (copies: readonly StrippedSave[], elsewhere: boolean) => `${replacementScript({ copies, elsewhere }).join('\n')}\n`;
+const script = (copies: readonly StrippedSave[], elsewhere: boolean) => `${replacementScript({ copies, elsewhere }, null).join('\n')}\n`;
 const run = (shell: string, text: string) => spawnSync(shell, ['-s'], { input: text, cwd: folder.path, encoding: 'utf8' });
 /** Ends the shell at the `limit`-th command that changes something: before it, or after it, or in the middle of a copy. */
 const killed = (text: string, limit: number, when: 'before' | 'after' | 'amid') => `n=0
@@ -112,7 +112,7 @@ describe.each([
     mkdirSync(at(`run/.${FOLDERS[2]}.full`));
     const { status, stderr } = run(shell, script(copies, elsewhere));
     expect(status).not.toBe(0);
-    expect(stderr).toContain('left as it is: run/checkpoint-100\n');
+    expect(stderr).toContain('left as it is: run/checkpoint-100 (it changed since it was copied)\n');
     expect(readFileSync(at('run/checkpoint-100/model'), 'utf8')).toContain('optimizer');
     expect(readFileSync(at('run', FOLDERS[2]!, 'model'), 'utf8')).toContain('optimizer');
     expect(existsSync(at(`run/.${FOLDERS[2]}.full`))).toBe(true);

@@ -1,0 +1,72 @@
+import { shellQuote } from '../../base/process/shell-quote.ts';
+import { TRACKERS } from '../../checkpoints/run/tracker.ts';
+import type { KeepReport, KeptSave } from './keep.ts';
+
+/** What a line of a script is about. */
+export type ListedSave = Pick<KeptSave, 'path' | 'step'>;
+
+/** A path as an argument: no option of a command, whatever it is called, and with its folder before it. */
+export function operand(path: string): string {
+  return shellQuote(path.startsWith('-') || !path.includes('/') ? `./${path}` : path);
+}
+
+/** A save as the functions of {@link checkLines} take it. */
+function saveWords({ path, step }: ListedSave): string {
+  return `${operand(path)} ${step === null ? 'none' : String(step)}`;
+}
+
+/** The save that training goes on from: what it is when a list is made has to be there when the list is used. */
+export function newestOf({ keep }: Pick<KeepReport, 'keep'>): string | null {
+  return (keep.findLast(({ held }) => held.includes(NEWEST)) ?? keep.at(-1))?.path ?? null;
+}
+
+/** Why the newest save with the state of an optimizer stays. */
+export const NEWEST = 'the newest to resume from';
+
+/**
+ * Functions of a shell that look, when a line is run, whether what it was written for still holds: a run goes on, and may
+ * go back. `as_it_was SAVE STEP` fails, with the reason in `$why`, where the newest save is gone, the save changed since
+ * the script was written, or a tracker or a link names it now.
+ * @param newest see {@link newestOf}
+ */
+export function checkLines(newest: string | null): string[] {
+  const edge = '[!0-9A-Za-z_.-]';
+  return `left=0 why=
+# This list, where it is a file: what is newer changed since.
+list=$0
+[ -f "$list" ] || list=./\${0##*/}
+grep -qs '^as_it_was() {' "$list" || list=
+newest=${newest === null ? '.' : operand(newest)}
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }
+no() { why=$1; return 1; }
+leave() { left=1; printf 'left as it is: %s%s\\n' "$1" "\${why:+ ($why)}" >&2; why=; }
+# SAVE STEP: whether it and what speaks of it are as they were when this list was made.
+as_it_was() {
+  is_there "$newest" || no "$newest is gone, which was the newest to resume from: make this list anew" || return
+  [ -z "$list" ] || [ -z "$(find "$1" -newer "$list" 2>/dev/null | head -n 1)" ] || no 'it changed since this list was made' || return
+  for entry in "\${1%/*}"/*; do
+    if [ -L "$entry" ]; then
+      said=$(readlink "$entry")
+    else
+      case \${entry##*/} in
+        ${[...TRACKERS].map((name) => shellQuote(name)).join(' | ')}) said=$(cat "$entry") ;;
+        *) continue ;;
+      esac
+    fi
+    case " $said " in
+      *${edge}"\${1##*/}"${edge}* | *${edge}"$2"${edge}*) no "\${entry##*/} names it now" || return ;;
+    esac
+  done
+}`.split('\n');
+}
+
+/** The script of a shell that deletes saves, each where it is as it was. Empty without any. */
+export function deletionScript(saves: readonly ListedSave[], newest: string | null): string[] {
+  if (saves.length === 0) return [];
+  return [
+    ...checkLines(newest),
+    'drop() { is_there "$1" || return 0; if as_it_was "$@"; then rm -rf -- "$1"; else leave "$1"; fi; }',
+    ...saves.map((save) => `drop ${saveWords(save)}`),
+    '[ "$left" = 0 ]',
+  ];
+}
