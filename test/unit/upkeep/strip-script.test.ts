@@ -105,6 +105,19 @@ describe.each([
     expect(cuts).toBeGreaterThan(8);
   });
 
+  it('leaves what is a copy already: what lies in the folder by then may be of another run', () => {
+    const copies = saves();
+    const text = script(copies, elsewhere);
+    expect(run(shell, text).status).toBe(0);
+    for (const { copy } of copies) {
+      mkdirSync(at(copy));
+      for (const name of ['model', 'merge_provenance.json']) writeFileSync(at(copy, name), 'of another run');
+    }
+    const { status, stderr } = run(shell, text);
+    expect({ status, said: stderr.match(/it is a copy already/g)?.length }).toEqual({ status: 1, said: copies.length });
+    for (const [i, { path }] of copies.entries()) expect(readFileSync(at(path, 'model'), 'utf8')).toBe(`model ${i}`);
+  });
+
   it('leaves what changed since it was copied, what lies in the way, and says so', () => {
     const copies = saves();
     const soon = new Date(Date.now() + 60_000);
