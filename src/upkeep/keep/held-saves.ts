@@ -53,7 +53,9 @@ export async function heldFast(
       const named = new Set(said.map((one) => positionFromName(one)?.step));
       for (const [i, save] of saves.entries())
         if (said.includes(save.name) || (save.step !== null && named.has(save.step))) hold(i, `${name} names it`);
-    } else if (kind === 'link') {
+    }
+    // A tracker may be one: OLMo's `latest` leads to a save, and is no file.
+    if (kind === 'link') {
       const to = await SYSTEM.fs.realpath(join(run.path, name)).catch(() => null);
       for (const [i, { path }] of saves.entries()) {
         if (to !== null && path !== join(run.path, name) && (await SYSTEM.fs.realpath(path).catch(() => path)) === to)

@@ -88,6 +88,10 @@ describe('keep', () => {
     expect(why[300]).toEqual(['latest names it']);
     expect(why[600]).toContain('best leads to it');
     expect(why[700]).toContain('the newest to resume from');
+    rmSync(join(run, 'latest'));
+    symlinkSync('checkpoint-300', join(run, 'latest'));
+    const linked = await plan({ keepSteps: [200], budget: 14 });
+    expect(linked.keep.find(({ step }) => step === 300)!.held).toEqual(['latest leads to it']);
   });
 
   it('counts all files of a save, and says what windows hold now and later', async () => {
