@@ -137,14 +137,13 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
     const { output } = draft;
     const optimizer = keptOptimizer(output, holdsState(format, layout));
     const { of, weights, treatments: kinds, members: mine } = treatments[k]!;
-    const lacks = (state: readonly PolicyTensor[], what: string, why: string): void => {
+    const lacks = (state: readonly PolicyTensor[], what: string, why: string, help: string): void => {
       if (state.length === 0) return;
       for (const m of mine) {
         const member = members[m]!;
         if (!state.some((tensor) => weights[of[numbers.get(tensor)!]!]![m] !== 0)) continue;
         if (state.some(({ name }) => member.locate(name) !== undefined)) continue;
         explained.add(member.path);
-        const help = worded`Leave it out, or use --optimizer newest for moments and --weights-from model for weights without masters.`;
         conflicts.push({ code: 'E_NO_OPTIMIZER', message: `${member.path} has no ${what}, ${why}`, file: member.path, help });
       }
     };
@@ -198,12 +197,14 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
       own.filter((tensor) => isMaster(tensor) && averaged(tensor)),
       'float32 masters of its weights',
       'which the newest member has',
+      worded`Leave it out; or leave out --for resume, which makes the model alone of the weights of all.`,
     );
     const moments = own.filter((tensor) => /moment/.test(tensor.state!.kind) && averaged(tensor));
     lacks(
       moments,
       `optimizer state such as ${moments[0]?.name}`,
       `and ${optionWith('optimizer', 'average')} averages those of all members`,
+      worded`Leave it out, or use --optimizer newest.`,
     );
     const nameless = own.find((tensor) => tensor.state!.weight === null && !tensor.state!.flat && averaged(tensor));
     if (nameless !== undefined && policiesOf(output).length > 0) {
