@@ -60,13 +60,17 @@ as_it_was() {
 }`.split('\n');
 }
 
+/** Hidden first: a removal that is cut short leaves no half of a save, and is gone on with. */
+const DROP = `drop() {
+  going="\${1%/*}/.\${1##*/}.going"
+  if is_there "$1"; then
+    as_it_was "$@" && rm -rf -- "$going" && mv -- "$1" "$going" || { leave "$1"; return; }
+  fi
+  rm -rf -- "$going" || leave "$1"
+}`.split('\n');
+
 /** The script of a shell that deletes saves, each where it is as it was. Empty without any. */
 export function deletionScript(saves: readonly ListedSave[], newest: string | null): string[] {
   if (saves.length === 0) return [];
-  return [
-    ...checkLines(newest),
-    'drop() { is_there "$1" || return 0; if as_it_was "$@"; then rm -rf -- "$1"; else leave "$1"; fi; }',
-    ...saves.map((save) => `drop ${saveWords(save)}`),
-    '[ "$left" = 0 ]',
-  ];
+  return [...checkLines(newest), ...DROP, ...saves.map((save) => `drop ${saveWords(save)}`), '[ "$left" = 0 ]'];
 }

@@ -35,7 +35,11 @@ export function replacementScript({ copies, elsewhere }: Pick<StripReport, 'copi
   if (lines.length === 0) return [];
   return `# Puts copies in the places of their saves. Run it again where it was cut short; nothing is done twice.
 ${checkLines(newest).join('\n')}
-# SAVE COPY PLACE ASIDE STEP: the save is set aside, the copy moved to its place, and what was set aside removed.
+# FOLDER or file: its bytes, as they were counted when it was compared.
+bytes_of() {
+  if [ -d "$1" ]; then (cd -- "$1/" && find . -type f -exec ls -lnd {} +); else ls -lnd -- "$1"; fi | awk '{ n += $5 } END { printf "%.0f", n }'
+}
+# SAVE COPY PLACE ASIDE STEP BYTES: the save is set aside, the copy moved to its place, and what was set aside removed.
 replace() {
   if ! is_there "$4"; then
     is_there "$2" || return 0
@@ -43,6 +47,7 @@ replace() {
     if [ -d "$1" ]; then [ ! -e "$1/${PROVENANCE_FILE}" ] || no 'it is a copy already' || return; fi
     [ "$1" = "$3" ] || ! is_there "$3" || no "$3 lies in the way" || return
     changed=$(find "$1" -newer "$2" | head -n 1) && [ -z "$changed" ] || no 'it changed since it was copied' || return
+    [ "$(bytes_of "$2")" = "$6" ] || no "$2 has other bytes than when it was compared" || return
     as_it_was "$1" "$5" || return
     mv -- "$1" "$4" || return
   fi
@@ -66,5 +71,5 @@ function lossLines({ path, loses }: StrippedSave): string[] {
 
 function replacementLine(save: StrippedSave): string {
   const paths = [save.path, save.copy, placeOfCopy(save), asideOf(save.path)].map(operand);
-  return ['put', ...paths, save.step === null ? 'none' : String(save.step)].join(' ');
+  return ['put', ...paths, save.step === null ? 'none' : String(save.step), save.copyBytes].join(' ');
 }

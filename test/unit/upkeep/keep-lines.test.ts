@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keep } from '../../../src/upkeep/keep/keep.ts';
@@ -95,5 +95,26 @@ describe.each(['sh', 'bash'])('the lines that delete saves, run by %s', (shell) 
     for (const name of wanted) expect(there).toContain(name);
     if (wanted.length < 2) expect(going.filter((name) => there.includes(name))).toEqual(wanted);
     else expect(going.filter((name) => !there.includes(name))).toEqual([]);
+  });
+
+  it('that were cut short in a removal go on with it when they are run again', async () => {
+    const run = join(folder.path, 'run');
+    writeRun(
+      run,
+      Array.from({ length: 8 }, (_, i) => ({ name: `checkpoint-${100 * (i + 1)}`, step: 100 * (i + 1) })),
+    );
+    const report = await keep({ run, budget: 4, windows: ['300steps'], atLeast: 2, saveEvery: '100steps' });
+    const file = join(folder.path, 'delete.sh');
+    writeFileSync(file, `${deletionScript(report.delete, newestOf(report)).join('\n')}\n`);
+    const old = new Date(Date.now() - 60_000);
+    for (const name of readdirSync(run, { recursive: true }) as string[]) utimesSync(join(run, name), old, old);
+    const first = report.delete[0]!.path.slice(run.length + 1);
+    // As a removal leaves it that is killed after its first file.
+    const killed = `rm() { command rm -f "$3/config.json" 2>/dev/null; [ -d "$3" ] && kill -9 $$; command rm "$@"; }\n`;
+    writeFileSync(join(folder.path, 'killed.sh'), `${killed}${readFileSync(file, 'utf8')}`);
+    expect(spawnSync(shell, [join(folder.path, 'killed.sh')]).signal).toBe('SIGKILL');
+    expect(readdirSync(run)).toContain(`.${first}.going`);
+    expect(spawnSync(shell, [file], { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+    expect(readdirSync(run).sort()).toEqual(report.keep.map(({ path }) => path.slice(run.length + 1)).sort());
   });
 });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { replacementScript } from '../../../src/upkeep/strip/script.ts';
@@ -34,7 +34,7 @@ function saves(files = false, most = FOLDERS.length): StrippedSave[] {
       copy,
       step: i,
       bytes: 2,
-      copyBytes: 1,
+      copyBytes: files ? `model ${i}`.length : `model ${i}of ${i}`.length,
       loses: i === 0 ? ['a\n touch PWNED', '$(touch PWNED)'] : [],
       state: 'made',
       verified: 'full',
@@ -103,6 +103,15 @@ describe.each([
       }
     }
     expect(cuts).toBeGreaterThan(8);
+  });
+
+  it('leaves a save whose copy was cut off, or lost a file, since it was compared', () => {
+    const copies = saves(false, 2);
+    writeFileSync(at(copies[0]!.copy, 'model'), 'mod');
+    rmSync(at(copies[1]!.copy, 'model'));
+    const { status, stderr } = run(shell, script(copies, elsewhere));
+    expect({ status, said: stderr.match(/has other bytes than when it was compared/g)?.length }).toEqual({ status: 1, said: 2 });
+    for (const [i, { path }] of copies.entries()) expect(readFileSync(at(path, 'model'), 'utf8')).toBe(`model ${i} and its optimizer`);
   });
 
   it('leaves what is a copy already: what lies in the folder by then may be of another run', () => {
