@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { replacementScript } from '../../../src/upkeep/strip/script.ts';
-import type { StrippedSave } from '../../../src/upkeep/strip/types.ts';
-import { temporaryFolder } from '../../support/checkpoints.ts';
-import { treeOf } from '../../support/hostile-case.ts';
+import { replacementScript } from '../../src/upkeep/strip/script.ts';
+import type { StrippedSave } from '../../src/upkeep/strip/types.ts';
+import { temporaryFolder } from '../support/checkpoints.ts';
+import { treeOf } from '../support/hostile-case.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;
 const at = (...parts: string[]) => join(folder.path, ...parts);
