@@ -16,21 +16,27 @@ export interface ArtefactWords {
   readonly labels: readonly string[];
   readonly label: string;
   readonly farBelow: readonly string[];
+  /** By how much it would have to score better than a reference for a claim; null where no such thing is missing. */
+  readonly short: { readonly label: string; readonly needed: number } | null;
 }
 
 /** Whether the best output of a grid is better than its references. */
 export function artefactText(words: ArtefactWords): string {
-  const { chosen, gainClaimed, gain, interval, probability, observed, candidates, items, labels, label, farBelow } = words;
+  const { chosen, gainClaimed, gain, interval, probability, observed, candidates, items, labels, label, farBelow, short } = words;
   const all = listed(labels.map((of) => `the ${of}`));
   const among = candidates > 1 ? `, chosen among ${formatCount(candidates)} outputs` : '';
   const figures = `95 % interval ${intervalText(interval)}${among}`;
   const sentences = [
     gainClaimed
       ? `${capital(chosen)} is better than ${all}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}).`
-      : `No evidence of a gain: ${chosen}, estimated best, is estimated ${betterBy(gain, interval)} than the ${label} (${figures}), and better with a probability of ${chanceText(probability)}.`,
+      : `${short === null ? 'No evidence of a gain' : 'A gain is likely, and not claimed'}: ${chosen}, estimated best, is estimated ${betterBy(gain, interval)} than the ${label} (${figures}), and better with a probability of ${chanceText(probability)}.`,
   ];
   if (candidates > 1 && observed > gain)
     sentences.push(`It scored ${betterBy(observed, interval)}; the best of ${formatCount(candidates)} scores is best partly by luck.`);
+  if (short !== null) {
+    const best = candidates > 1 ? `The best of ${formatCount(candidates)} outputs` : 'It';
+    sentences.push(`${best} has to score ${betterBy(short.needed, interval)} than the ${short.label} to be more than luck.`);
+  }
   sentences.push(
     items === null
       ? 'Unpaired: the scores have standard errors and no items, and are taken for independent, so that the interval is rather too wide.'
@@ -104,6 +110,21 @@ export function recipesText(words: RecipesWords): string {
     ? `As a recipe ${chosen} is better than ${listed(labels.map((of) => `the ${of}`))}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}) ${over}.`
     : `No evidence that ${chosen} is better as a recipe: ${betterBy(gain, interval)} than the ${label} (${figures}) ${over}.`;
   return `${headline} It was better at ${formatCount(better)} of ${formatCount(endpoints)}. ${SAME_ITEMS}`;
+}
+
+/** Which windows recipes were judged of, and which, or which single recipes, have too few endpoints for that. */
+export function judgedWindowsText(
+  judged: readonly string[],
+  dropped: readonly { readonly name: string; readonly endpoints: number; readonly effective: number }[],
+  fewest: number,
+): string {
+  const shown = dropped.map(({ name, endpoints, effective }) =>
+    effective > endpoints - 0.05
+      ? `${name} (${formatCount(endpoints)})`
+      : `${name} (${formatCount(endpoints)}, worth ${formatNumber(effective, 2)})`,
+  );
+  const some = shown.length > 6 ? [...shown.slice(0, 5), `${formatCount(shown.length - 5)} more`] : shown;
+  return `Recipes were judged of the ${judged.length === 1 ? 'window' : 'windows'} ${listed(judged)}; not judged, with fewer than ${fewest} independent endpoints: ${listed(some)}.`;
 }
 
 /** What of a conclusion about shapes follows one about all outputs and means. */

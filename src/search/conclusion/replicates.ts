@@ -1,6 +1,6 @@
 import { directionOf } from '../../checkpoints/results/goal.ts';
 import type { Goal } from '../../checkpoints/results/types.ts';
-import { recipesText } from './grid-text.ts';
+import { judgedWindowsText, recipesText } from './grid-text.ts';
 import { studentQuantile } from './student.ts';
 
 /** A recipe at one endpoint of a run. */
@@ -125,6 +125,34 @@ export function concludeRecipes({ goal, recipes, references }: RecipesInput): Re
     candidates: judged.length,
   });
   return { ...found, text, against: references[r]!.name, rows };
+}
+
+/**
+ * Which windows were judged, where others of the same grid were not: a recipe of a window is judged where each of its
+ * differences is.
+ *
+ * @param windowOf of a recipe, by its name
+ * @returns null where all were judged, or none
+ */
+export function judgedWindows(rows: readonly RecipeRow[], windowOf: (name: string) => string): string | null {
+  const own = rows.filter(({ control, differences }) => !control && differences.length > 0);
+  const isJudged = ({ differences }: RecipeRow) => differences.every(({ error }) => error !== null);
+  const judged = new Set(own.filter(isJudged).map(({ name }) => windowOf(name)));
+  const dropped = new Map<string, RecipeDifference>();
+  for (const row of own) {
+    const window = windowOf(row.name);
+    // Where some of a window was judged, what was not is named by itself.
+    const key = judged.has(window) ? row.name : window;
+    const fewest = row.differences.reduce((a, b) => (b.effective < a.effective ? b : a));
+    const known = dropped.get(key);
+    if (!isJudged(row) && (known === undefined || fewest.effective > known.effective)) dropped.set(key, fewest);
+  }
+  if (judged.size === 0 || dropped.size === 0) return null;
+  return judgedWindowsText(
+    [...judged],
+    [...dropped].map(([name, { endpoints, effective }]) => ({ name, endpoints, effective })),
+    FEWEST_ENDPOINTS,
+  );
 }
 
 /** @param sign 1 where larger scores are better, else -1 */

@@ -6,6 +6,7 @@ import { noShapeText, SAME_ITEMS } from '../conclusion/grid-text.ts';
 import {
   concludeRecipes,
   type EndpointScores,
+  judgedWindows,
   type RecipeDifference,
   type RecipeRow,
   type RecipesConclusion,
@@ -109,12 +110,16 @@ export function recipesOfGrid(arms: readonly PlacedArm[], goal: Goal): RecipesOf
   const references = compared.map(({ label }) => label);
   const means = compared.flatMap((one) => (one.window === null ? [] : [{ ...one, label: `the ${one.label} (${one.name})` }]));
   const newest = compared.filter(({ window }) => window === null);
-  if (newest.length === 0 || means.length === 0) return { ...own, references, overNewest: null };
+  const windows = new Map([...shapes, ...means].map(({ name, window }) => [name, window ?? name]));
+  const withWindows = (text: string, of: RecipesConclusion) =>
+    [text, judgedWindows(of.rows, (name) => windows.get(name)!) ?? []].flat().join(' ');
+  if (newest.length === 0 || means.length === 0) return { ...own, text: withWindows(own.text, own), references, overNewest: null };
   const overNewest = concludeRecipes({ goal, recipes: [...shapes, ...means], references: newest });
   const ofMeans = concludeRecipes({ goal, recipes: means, references: compared }).rows.map(
     (row): RecipeRow => ({ ...row, differences: row.differences.map((one, r) => (compared[r]!.name === row.name ? NOT_COMPARED : one)) }),
   );
-  return { ...own, text: recipesWithMeans(own, overNewest, means), rows: [...own.rows, ...ofMeans], references, overNewest };
+  const text = withWindows(recipesWithMeans(own, overNewest, means), own.gainClaimed ? own : overNewest);
+  return { ...own, text, rows: [...own.rows, ...ofMeans], references, overNewest };
 }
 
 /** Of a plain mean beside itself. */

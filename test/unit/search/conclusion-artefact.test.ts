@@ -139,6 +139,78 @@ describe('the best output of a grid', () => {
     expect(found.text).toContain('Unpaired');
   });
 
+  it('is estimated as likely better as it scored, where another scored nearly the same with a large error', () => {
+    const bare = (score: number) => ({ score, stderr: 0.02, items: null });
+    const scores = [0.599, 0.6, 0.58, 0.55, 0.55, 0.55];
+    const arms = scores.map(
+      (score, i): Arm => ({ name: `arm-${i}`, point: [(i % 3) / 2, i < 3 ? 0 : 1], control: false, score: bare(score) }),
+    );
+    const axes = [{ kind: 'real' }, { kind: 'choice', count: 2 }] as const;
+    const found = concludeArtefact(input(arms, { axes, references: [{ ...newest, score: bare(0.5) }] }));
+    expect(found.observed).toBeCloseTo(0.1, 12);
+    expect(found.gain).toBeGreaterThan(0.06);
+    expect(found.gain).toBeLessThan(0.1);
+    expect(found.interval![0]).toBeGreaterThan(0.02);
+    expect(found.interval![1]).toBeGreaterThan(0.12);
+    expect(found.gainClaimed).toBe(true);
+  });
+
+  it('is likely better and not claimed where the best of so many scores that much better by luck', () => {
+    const bare = (score: number) => ({ score, stderr: 0.02, items: null });
+    const arms = Array.from(
+      { length: 12 },
+      (_, i): Arm => ({ name: `arm-${i}`, point: [0], control: false, score: bare(0.56 + 0.0005 * i) }),
+    );
+    const found = concludeArtefact(input(arms, { axes: [], references: [{ ...newest, score: bare(0.5) }] }));
+    expect(found.interval![0]).toBeGreaterThan(0);
+    expect(found.gainClaimed).toBe(false);
+    expect(found.text).toMatch(/^A gain is likely, and not claimed: arm-11, estimated best, is estimated 0\.06\d better than the newest/);
+    // 0.02·√2 times the quantile of a normal distribution for 2.5 % over 12.
+    expect(found.text).toContain('The best of 12 outputs has to score 0.081 better than the newest (step 6000) to be more than luck.');
+  });
+
+  it('is claimed in few of many grids without any gain, with standard errors as well', () => {
+    let claimed = 0;
+    for (let seed = 0; seed < 200; seed++) {
+      const normal = normalOf(randomOf(seed, 5));
+      const bare = () => ({ score: 0.5 + 0.02 * normal(), stderr: 0.02, items: null });
+      const arms = Array.from({ length: 12 }, (_, i): Arm => ({ name: `arm-${i}`, point: [i / 11], control: false, score: bare() }));
+      if (concludeArtefact(input(arms, { references: [{ ...newest, score: bare() }] })).gainClaimed) claimed++;
+    }
+    expect(claimed).toBeLessThanOrEqual(8);
+  });
+
+  it('has an estimate, a probability and an interval that agree, whatever scores lie close together', () => {
+    const random = randomOf(7, 1);
+    const normal = normalOf(random);
+    for (let round = 0; round < 200; round++) {
+      const count = 2 + Math.floor(11 * random());
+      const [error, tie, level, common] = [0.02, 10 ** (-1 - 6 * random()), 0.04 * normal(), normal()];
+      const of = (score: number, noise: number): Scored => {
+        if (round % 2 === 0) return { score, stderr: error * (1 + 0.2 * random()), items: null };
+        const values = Array.from({ length: 50 }, (_, i) => score + 0.1 * (common + Math.sin(i) + noise * normal()));
+        return ofItems(values);
+      };
+      const noise = 10 ** (-2 * random());
+      const arms = Array.from({ length: count }, (_, i): Arm => {
+        const score = of(0.5 + level + tie * normal(), noise);
+        return { name: `arm-${i}`, point: [i / 11], control: false, score };
+      });
+      const found = concludeArtefact(input(arms, { references: [{ ...newest, score: of(0.5, noise) }] }));
+      const [gain, std, [low, high]] = [found.gain!, found.std!, found.interval!];
+      const about = `round ${round}: ${JSON.stringify({ ...found, rows: [] })}`;
+      expect(gain, about).toBeGreaterThan(low);
+      expect(gain, about).toBeLessThan(high);
+      expect(high - low, about).toBeGreaterThan(2.5 * std);
+      expect(high - low, about).toBeLessThan(6 * std);
+      // Means and medians of posteriors that lean to a side are not the same.
+      if (Math.abs(gain) > 0.2 * std) expect(found.probability! > 0.5, about).toBe(gain > 0);
+      expect(low > 0, about).toBe(found.probability! > 0.975);
+      if (found.gainClaimed) expect(low, about).toBeGreaterThan(0);
+      expect(high < 0, about).toBe(found.probability! < 0.025);
+    }
+  });
+
   it('is not judged where nothing says how scores err', () => {
     const bare = (score: number) => ({ score, stderr: null, items: null });
     const arms = [0.5, 0.6].map((score, i) => ({ name: `arm-${i}`, point: [i / 5], control: false, score: bare(score) }));

@@ -96,11 +96,76 @@ describe('the document of a grid’s scores', () => {
     });
   });
 
-  it('tells of a control that does as well as what it controls', () => {
-    expect(document.notes).toEqual([
-      'the control wma, reverse did as well as what it controls, or better, at 10 of 10 windows: no sign that the order of these weights matters',
-    ]);
-    const lower = gridScoresDocument({ identity, goal: 'minimize', trials, reads: 1, warnings: [] });
-    expect(lower.notes.join()).not.toContain('control');
+  describe('beside controls', () => {
+    const reverse = 'the control wma, reverse';
+    const notesOf = (change: (trial: (typeof trials)[number]) => Partial<(typeof trials)[number]>) =>
+      gridScoresDocument({
+        identity,
+        goal: 'maximize',
+        trials: trials.map((trial) => ({ ...trial, ...change(trial) })),
+        reads: 1,
+        warnings: [],
+      }).notes;
+    const plainOf = (recipe: string) => trials.find((trial) => trial.recipe === recipe.replace(/-reverse$/, ''))!;
+
+    it('says that weights are the wrong way round where the reversed ones are better by more than scores err', () => {
+      expect(document.notes).toEqual([
+        expect.stringMatching(
+          /^the control wma, reverse is better than what it controls at 10 of 10 windows by more than scores err, by 0\.01\d+ to 0\.02\d+: these weights are the wrong way round here$/,
+        ),
+      ]);
+      const lower = gridScoresDocument({ identity, goal: 'minimize', trials, reads: 1, warnings: [] });
+      expect(lower.notes.join()).not.toContain('control');
+    });
+
+    it('sees no sign of an order in what is within the error, and none at all where nothing tells the error', () => {
+      const level = (stderr: number | null) => notesOf(({ recipe }) => ({ score: plainOf(recipe).score, items: null, stderr }));
+      expect(level(0.01)).toContain(
+        `${reverse} did as well as what it controls, or better, at 10 of 10 windows: no sign that the order of these weights matters`,
+      );
+      expect(level(null)).toContain(
+        `${reverse} did as well as what it controls, or better, at 10 of 10 windows: nothing tells how far scores err, and so whether the order of these weights matters`,
+      );
+    });
+
+    it('never counts a merge that is its own control', () => {
+      const one = (recipe: string) => recipe.replace(/-reverse$/, '');
+      const scored = identity.scored!.map((arm) => ({ ...arm, recipe: one(arm.recipe) }));
+      const same = gridScoresDocument({ identity: { ...identity, scored }, goal: 'maximize', trials, reads: 1, warnings: [] });
+      expect(same.notes).toEqual([]);
+    });
+  });
+
+  it('says which windows recipes were judged of, and which have too few endpoints', () => {
+    expect(document.recipes.text).not.toContain('Recipes were judged of');
+    // The same again as windows of 400 steps, which the last three endpoints have.
+    const wide = (text: string) => text.replaceAll('w200', 'w400');
+    const more = identity.scored!.filter(({ kind, endpoint }) => kind !== 'newest' && endpoint > 1400);
+    const scored = more.map((arm) => ({
+      ...arm,
+      recipe: wide(arm.recipe),
+      is: arm.is.map((one) => ({ ...one, name: wide(one.name), recipe: wide(one.recipe), axes: { ...one.axes, window: '400steps' } })),
+    }));
+    const again = trials
+      .filter(({ recipe }) => more.some((arm) => arm.recipe === recipe))
+      .map((trial) => ({
+        ...trial,
+        id: trial.id + 1000,
+        recipe: wide(trial.recipe),
+        score: trial.score! + 0.2,
+        items: null,
+        stderr: null,
+      }));
+    const both = gridScoresDocument({
+      identity: { ...identity, scored: [...identity.scored!, ...scored] },
+      goal: 'maximize',
+      trials: [...trials, ...again],
+      reads: 1,
+      warnings: [],
+    });
+    expect(both.recipes.overNewest!.chosen).toBe('w200-wma');
+    expect(both.recipes.text).toMatch(
+      /Recipes were judged of the window 200steps; not judged, with fewer than 4 independent endpoints: 400steps \(3\)\.$/,
+    );
   });
 });
