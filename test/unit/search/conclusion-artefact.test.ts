@@ -171,19 +171,19 @@ describe('the best output of a grid', () => {
 
   it('is claimed in few of many grids without any gain, with standard errors as well', () => {
     let claimed = 0;
-    for (let seed = 0; seed < 200; seed++) {
+    for (let seed = 0; seed < 100; seed++) {
       const normal = normalOf(randomOf(seed, 5));
       const bare = () => ({ score: 0.5 + 0.02 * normal(), stderr: 0.02, items: null });
       const arms = Array.from({ length: 12 }, (_, i): Arm => ({ name: `arm-${i}`, point: [i / 11], control: false, score: bare() }));
       if (concludeArtefact(input(arms, { references: [{ ...newest, score: bare() }] })).gainClaimed) claimed++;
     }
-    expect(claimed).toBeLessThanOrEqual(8);
+    expect(claimed).toBeLessThanOrEqual(5);
   });
 
   it('has an estimate, a probability and an interval that agree, whatever scores lie close together', () => {
     const random = randomOf(7, 1);
     const normal = normalOf(random);
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 80; round++) {
       const count = 2 + Math.floor(11 * random());
       const [error, tie, level, common] = [0.02, 10 ** (-1 - 6 * random()), 0.04 * normal(), normal()];
       const of = (score: number, noise: number): Scored => {
