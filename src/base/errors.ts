@@ -200,6 +200,7 @@ export const WARNING_CODES = {
   W_WINDOW_WIDE: 'The members span a large part of the run so far, where the PMA paper saw merging do harm.',
   W_OPTIMIZER_NEWEST: 'Optimizer state was copied from the newest member, and belongs to its weights and not to the merged ones.',
   W_COPY_NEWEST: "The newest member of a start of training is a copy of the model alone, so that the start has no trainer's state.",
+  W_SEVERAL_CONTAINERS: 'The newest members of outputs are in several containers, so that all outputs are safetensors.',
   W_UNKNOWN_NAMES: 'Float tensors whose names no rule knows are averaged, as nothing speaks against it.',
   W_DOUBTS:
     'Names and config.json say something else of layers, experts or scales than the tensors, and --allow-unknown merges them all the same.',

@@ -1,5 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import pc from 'picocolors';
@@ -9,8 +20,8 @@ import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { discoverRun } from '../../src/checkpoints/run/discover.ts';
 import { average } from '../../src/merge/average.ts';
 import { convert } from '../../src/merge/convert.ts';
-import { grid } from '../../src/merge/grid/grid.ts';
-import { planRecipe } from '../../src/merge/run.ts';
+import { grid, gridRecipe, planGrid } from '../../src/merge/grid/grid.ts';
+import { planRecipe, runRecipe } from '../../src/merge/run.ts';
 import { scoreGrid } from '../../src/search/grid/score.ts';
 import { keep } from '../../src/upkeep/keep/keep.ts';
 import { newestOf } from '../../src/upkeep/keep/script.ts';
@@ -260,6 +271,16 @@ describe('copies without the state of the trainer', () => {
     ];
     expect(places(after)).toEqual(places(before));
     expect((await discoverRun(home)).broken.length).toBe(before.broken.length);
+    // A grid ends at both: at the copy its tensors, and at the save those of a conversion.
+    const ends = { run: home, windows: '1ckpt', endpoints: 'all', threads: 1 } as const;
+    for (const format of [undefined, 'safetensors'] as const) {
+      const { outputs } = await grid({ ...ends, output: at(`grid-${format}`), ...(format && { format }) });
+      expect(outputs.length).toBeGreaterThan(1);
+      for (const { name: own, members } of outputs) {
+        await convert({ input: members[0]!.path, output: at(`of-${format}`, own), format: 'safetensors' });
+        expect(tensors(join(`grid-${format}`, own))).toEqual(tensors(join(`of-${format}`, own)));
+      }
+    }
   });
 
   it.each<[string, () => Promise<readonly [run: string, resumable: string]>]>([
@@ -331,6 +352,96 @@ describe('copies without the state of the trainer', () => {
     const moments = { ...start, weights: undefined, optimizer: 'average' } as const;
     const average2 = await mergeError(() => planRecipe({ inputs: [copied, whole], outputs: [moments] }));
     expect(average2).toMatchObject({ code: 'E_NO_OPTIMIZER', message: expect.stringContaining('it is a copy of the model alone') });
+  });
+
+  describe('beside saves of DCP', () => {
+    let home: string;
+    const stripped = async () => replace(await strip(asked({ run: home, windows: ['5000steps'], atLeast: 1 })));
+    const model = (path: string) => readOracle(join(path, 'model.safetensors'));
+    /** Of outputs that end at the copy and at the save, their files and those of each alone. */
+    const alike = async (outputs: readonly { readonly path: string; readonly members: readonly { readonly path: string }[] }[]) => {
+      for (const { path, members } of outputs) {
+        const alone = at(`alone-${basename(path)}`, basename(path));
+        const weights = members.map(() => 1 / members.length);
+        await average({ inputs: members.map((m) => m.path), weights, output: alone, format: 'safetensors', threads: 1 });
+        expect(published(path)['model.safetensors']).toBeDefined();
+        expect(model(path)).toEqual(model(alone));
+        expect(names(path)).toEqual(names(alone));
+      }
+    };
+    beforeEach(() => {
+      home = join(unpackGolden('torchtitan', folder.path), 'checkpoint');
+      rmSync(join(home, 'step-201'), { recursive: true, force: true });
+    });
+
+    it('are merged by a grid that ends at both: all of it is safetensors, and said to be', async () => {
+      await stripped();
+      const options = { run: home, windows: ['1ckpt', '2ckpt'], endpoints: 'all', output: at('grid'), threads: 1 } as const;
+      const planned = await planGrid(options);
+      const said = planned.warnings.filter(({ code }) => code === 'W_SEVERAL_CONTAINERS');
+      expect(said).toEqual([expect.objectContaining({ message: expect.stringMatching(/step-100.*step-200.*safetensors/) })]);
+      const made = await grid(options);
+      expect(made.outputs.map(({ members }) => members.map((m) => basename(m.path)).join())).toEqual(
+        expect.arrayContaining(['step-100', 'step-200', 'step-100,step-200']),
+      );
+      await alike(made.outputs);
+      // And as its recipe makes them, and as they are with the format named.
+      const recipe = await gridRecipe({ ...options, output: at('again') });
+      expect(recipe.format).toBe('safetensors');
+      await runRecipe(recipe, { threads: 1 });
+      for (const output of recipe.outputs)
+        await runRecipe({ ...recipe, outputs: [{ ...output, path: at('lone', basename(output.path)) }] }, { threads: 1 });
+      await grid({ ...options, output: at('named'), format: 'safetensors' });
+      for (const { path } of made.outputs)
+        for (const other of ['again', 'lone', 'named'])
+          expect(published(at(other, basename(path)))['model.safetensors']).toEqual(published(path)['model.safetensors']);
+      // What is there is left, by whichever call.
+      for (const format of [undefined, 'safetensors'] as const) {
+        const again = await grid({ ...options, ...(format && { format }) });
+        expect(again.outputs.every((output) => output.skipped)).toBe(true);
+        expect(again.warnings).toEqual([]);
+      }
+    });
+
+    it('leave what a grid made of the saves: it is not made again, and what is new is safetensors', async () => {
+      const options = { run: home, windows: ['1ckpt'], endpoints: 'all', output: at('grid'), threads: 1 } as const;
+      const before = await grid(options);
+      await stripped();
+      const after = await grid({ ...options, windows: ['1ckpt', '2ckpt'] });
+      const old = new Set(before.outputs.map(({ name }) => name));
+      expect(
+        after.outputs
+          .filter(({ skipped }) => skipped)
+          .map(({ name }) => name)
+          .sort(),
+      ).toEqual([...old].sort());
+      await alike(after.outputs.filter(({ skipped }) => !skipped));
+      expect((await grid({ ...options, windows: ['1ckpt', '2ckpt'] })).outputs.every(({ skipped }) => skipped)).toBe(true);
+    });
+
+    it('are scored in one read with merges that end at saves', async () => {
+      home = unpackGolden('dcp-resume', folder.path);
+      cpSync(join(home, '60'), join(home, '70'), { recursive: true });
+      await stripped();
+      const scored: string[] = [];
+      const score = async (path: string) => {
+        scored.push(path);
+        return { score: scored.length };
+      };
+      const options = { run: home, windows: ['2ckpt'], endpoints: 'all', output: at('grid'), goal: 'maximize' } as const;
+      const result = await scoreGrid({ ...options, method: ['sma', 'wma'], eval: score, format: 'safetensors' });
+      const ends = result.outputs.map(({ members }) => basename(members.at(-1)!.path));
+      expect([...new Set(ends)].sort()).toEqual(['70', '80']);
+      expect(result.outputs.every(({ score: known }) => known !== null)).toBe(true);
+    });
+
+    it('are merged by a recipe whose outputs end at both', async () => {
+      await stripped();
+      const outputs = ['100', '200'].map((to) => ({ path: at('r', `to-${to}`), select: { last: 1, to: Number(to) } }));
+      const result = await runRecipe({ inputs: [home], outputs }, { threads: 1 });
+      expect(result.warnings.map(({ code }) => code)).toContain('W_SEVERAL_CONTAINERS');
+      await alike(result.outputs);
+    });
   });
 
   it('hold the tensors that torch has in a save of Megatron-core', async () => {

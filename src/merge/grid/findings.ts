@@ -23,6 +23,13 @@ export function gridWarnings({ arms, passedOver }: Pick<Survey, 'arms' | 'passed
   return [...found, { code: 'W_GRID_GONE', message }];
 }
 
+/** {@link gridWarnings}, and in which container what is missing is made, where that needs saying. */
+export function makingWarnings(survey: Pick<Survey, 'arms' | 'passedOver' | 'ofContainers'>): Warning[] {
+  const { arms, ofContainers } = survey;
+  const told = ofContainers !== null && arms.some(({ state }) => state === 'missing') ? [ofContainers] : [];
+  return [...gridWarnings(survey), ...told];
+}
+
 /** Windows with one member, by their widths: nobody asks for a copy but in so many words. */
 function oneMemberWarnings(arms: readonly SurveyedArm[]): Warning[] {
   const alone = arms.flatMap((arm) => {

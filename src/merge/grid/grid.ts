@@ -12,11 +12,11 @@ import type { Plan, PlanRequest } from '../plan/types.ts';
 import { isBegunByRanks } from '../ranks/board-place.ts';
 import type { Planner } from '../ranks/shared-plan.ts';
 import { checkMachine, plannedEvents, planResolved, rankFor } from '../run.ts';
-import { gridWarnings, withoutAskedDtypes } from './findings.ts';
+import { makingWarnings, withoutAskedDtypes } from './findings.ts';
 import { gridOf } from './options.ts';
 import { gridOutput, missingBatches, planWholeGrid } from './plan.ts';
 import { recordedSaves, recordsIn } from './recorded.ts';
-import { type AskedGrid, armsRequest, madeByRanks, runOfGrid, surveyGrid } from './survey.ts';
+import { type AskedGrid, armsRequest, containersOf, madeByRanks, runOfGrid, surveyGrid } from './survey.ts';
 import type { GridEvent, GridOptions, GridOutput, GridPlan, GridResult, GridRunOptions, Survey } from './types.ts';
 
 /**
@@ -40,7 +40,9 @@ export async function gridRecipe(options: GridOptions, { signal }: Pick<GridRunO
   const recorded = recordedSaves(records, given.output, { run: grid.run, stage: grid.stage });
   const { arms } = await expandGrid(grid, run, { recorded, all: given.yesAll });
   const makeable = arms.filter(({ members }) => members.every(({ state }) => state === 'here'));
-  return armsRecipe(grid, makeable, given.output);
+  const placed = makeable.map(({ members, name }) => ({ members, path: join(given.output, name) }));
+  const several = await containersOf(grid, placed);
+  return armsRecipe(several === null ? grid : { ...grid, format: 'safetensors' }, makeable, given.output);
 }
 
 /**
@@ -155,11 +157,11 @@ async function* byRanks(work: AskedGrid, rank: Rank | null): AsyncGenerator<Grid
   const look = () => surveyGrid(work, madeByRanks(asked, jobDigest));
   const made = new Made(grid);
   let survey = await look();
-  if (options.strict) refuseUnsound(gridWarnings(survey));
+  if (options.strict) refuseUnsound(makingWarnings(survey));
   const before = new Set(survey.arms.flatMap(({ path, state }) => (state === 'there' ? [path] : [])));
   // Each rank on its own plans no more than it has to.
   yield { type: 'plan', plan: rank === null ? (await planWholeGrid(work)).document : ranksPlan(grid.run, survey) };
-  made.warn(gridWarnings(survey));
+  made.warn(makingWarnings(survey));
   for (let last = ''; ; survey = await look()) {
     const [next] = await missingBatches(work, survey);
     if (next === undefined) break;
@@ -169,7 +171,7 @@ async function* byRanks(work: AskedGrid, rank: Rank | null): AsyncGenerator<Grid
     const resolve = async (): Promise<PlanRequest> => {
       const now = await look();
       const [batch = next] = await missingBatches(work, now);
-      return armsRequest(grid, now.run, batch, options.output, signal);
+      return armsRequest(now.grid, now.run, batch, options.output, signal);
     };
     try {
       made.add(yield* asMerge(plannedEvents(plannerOf(work, resolve, null), [], { ...options, signal }, rank), grid), null);
@@ -204,7 +206,7 @@ function ranksPlan(run: string, survey: Survey): GridPlan {
     combinations: survey.combinations,
     batches: [],
     ...{ bytesRead: 0, bytesReadAlone: 0, bytesWritten: 0, peakMemoryBytes: 0, freeBytesNeeded: 0, freeBytesAvailable: 0 },
-    warnings: gridWarnings(survey),
+    warnings: makingWarnings(survey),
   };
 }
 

@@ -5,7 +5,7 @@ import type { Plan, PlanRequest } from '../plan/types.ts';
 import { planResolved } from '../run.ts';
 import { batchesOf } from './batches.ts';
 import { bytesBeside, mostOutputs } from './bounds.ts';
-import { gridWarnings, withoutAskedDtypes } from './findings.ts';
+import { makingWarnings, withoutAskedDtypes } from './findings.ts';
 import { type AskedGrid, armsRequest, surveyGrid } from './survey.ts';
 import type { GridBatch, GridOutput, GridPlan, Survey, SurveyedArm } from './types.ts';
 
@@ -41,7 +41,7 @@ export async function missingBatches({ options }: AskedGrid, { run, arms }: Surv
 export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
   const survey = await surveyGrid(work);
   const { grid, options, asked, signal } = work;
-  if (options.strict) refuseUnsound(gridWarnings(survey));
+  if (options.strict) refuseUnsound(makingWarnings(survey));
   const batches = await missingBatches(work, survey);
   const planned: PlannedBatch[] = [];
   const outputs = new Map<string, Pick<GridOutput, 'bytesWritten' | 'batch'>>();
@@ -49,7 +49,7 @@ export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
   const seen = new Set<string>();
   const space = { needed: 0, available: Number.POSITIVE_INFINITY, peak: 0, alone: 0 };
   for (const [b, arms] of batches.entries()) {
-    const request = await armsRequest(grid, survey.run, arms, options.output, signal);
+    const request = await armsRequest(survey.grid, survey.run, arms, options.output, signal);
     const plan = await planResolved(request, { recipe: asked, outside: [] }, { ...options, signal }).catch((error: unknown) => {
       throw error instanceof MergeError && error.code === 'E_NO_SPACE' ? noSpace(error, batches, options.output) : error;
     });
@@ -92,7 +92,7 @@ export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
     peakMemoryBytes: space.peak,
     freeBytesNeeded: space.needed,
     freeBytesAvailable: all.length === 0 ? 0 : space.available,
-    warnings: [...withoutAskedDtypes(distinct(warnings), grid), ...gridWarnings(survey)],
+    warnings: [...withoutAskedDtypes(distinct(warnings), grid), ...makingWarnings(survey)],
   };
   return { document, batches: planned };
 }

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { groupBy } from '../../base/group-by.ts';
 import { worded } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { storeOf } from '../../base/store/store.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
 import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { BrokenCheckpoint, Run } from '../../checkpoints/run/types.ts';
@@ -17,6 +19,7 @@ import { leftOutWarnings } from '../../recipe/select/left-out.ts';
 import { selectedByScore } from '../../recipe/select/scored.ts';
 import { requestOfRuns } from '../members/resolve.ts';
 import { buildPlan } from '../plan/build.ts';
+import { severalContainers } from '../plan/outputs/one-format.ts';
 import { type AskedMerge, requestDigest } from '../plan/request-digest.ts';
 import type { OutputRequest, PlanRequest } from '../plan/types.ts';
 import { copiedFrom } from '../record/copied-from.ts';
@@ -86,19 +89,34 @@ export async function surveyGrid(work: AskedGrid, isMade: (record: Provenance, p
     if (bytes === null && !isGone && present.has(known.name)) compared.push(surveyed.length);
     surveyed.push({ ...known, path, state: bytes !== null ? 'there' : isGone ? 'gone' : 'missing', bytes });
   }
-  for (let at = 0; at < compared.length; at += COMPARED_AT_ONCE) {
-    const some = compared.slice(at, at + COMPARED_AT_ONCE);
-    const finished = await publishedOf(work, run, pickFrom(surveyed, some));
-    for (const i of some) {
-      const { path, name } = surveyed[i]!;
-      const record = records.get(name);
-      if (!finished.has(path) || record === undefined) continue;
-      surveyed[i] = { ...surveyed[i]!, state: 'there', bytes: await recordedBytes(path, record) };
+  const ofContainers = await containersOf(
+    grid,
+    surveyed.filter(({ state }) => state !== 'gone'),
+    copies,
+  );
+  const making: Grid = ofContainers === null ? grid : { ...grid, format: 'safetensors' };
+  const formats = new Map<number, Grid['format']>();
+  for (const i of compared) {
+    // What was made while all saves were whole has their container.
+    const recorded =
+      ofContainers !== null && !(await copies.among(surveyed[i]!)) ? records.get(surveyed[i]!.name)?.recipe.format : undefined;
+    formats.set(i, (recorded as Grid['format']) ?? making.format);
+  }
+  for (const [format, ofFormat] of groupBy(compared, (i) => formats.get(i))) {
+    for (let at = 0; at < ofFormat.length; at += COMPARED_AT_ONCE) {
+      const some = ofFormat.slice(at, at + COMPARED_AT_ONCE);
+      const finished = await publishedOf({ ...work, grid: { ...grid, format } }, run, pickFrom(surveyed, some));
+      for (const i of some) {
+        const { path, name } = surveyed[i]!;
+        const record = records.get(name);
+        if (!finished.has(path) || record === undefined) continue;
+        surveyed[i] = { ...surveyed[i]!, state: 'there', bytes: await recordedBytes(path, record) };
+      }
     }
   }
   const own = new Set(arms.flatMap(({ same }) => same.map(({ name }) => name)));
   const others = [...records.keys()].filter((name) => !own.has(name)).sort();
-  return { run, arms: surveyed, left, combinations, passedOver: passedOver(grid, run), others };
+  return { run, grid: making, ofContainers, arms: surveyed, left, combinations, passedOver: passedOver(grid, run), others };
 }
 
 function passedOver({ endpoints, stage }: Grid, { checkpoints, broken }: Run): readonly BrokenCheckpoint[] {
@@ -109,6 +127,30 @@ function passedOver({ endpoints, stage }: Grid, { checkpoints, broken }: Run): r
   return broken.filter((save) => ofStage(save) && save.step > newest);
 }
 
+/**
+ * Whether and why all of a grid is safetensors though no container was asked for: it ends at copies of the model
+ * alone, and at saves of another container.
+ */
+export async function containersOf(
+  grid: Grid,
+  arms: readonly Pick<SurveyedArm, 'path' | 'members'>[],
+  copies = new Copies(),
+): Promise<Warning | null> {
+  const ofTrainer = valuesOf(grid.for).includes('resume') || valuesOf(grid.weightsFrom).includes('master');
+  if (grid.format !== undefined || ofTrainer) return null;
+  const [copied, whole] = [new Map<string, string>(), new Map<string, string>()];
+  for (const { path, members } of arms) {
+    const newest = members.at(-1)!.checkpoint;
+    if (newest === null) continue;
+    ((await copies.has(newest.path)) ? copied : whole).set(newest.path, path);
+  }
+  if (copied.size === 0 || whole.size === 0) return null;
+  const ends = await Promise.all(
+    [[...copied].at(-1)!, [...whole].at(-1)!].map(async ([newest, path]) => ({ path, newest: await openCheckpoint(newest) })),
+  );
+  return severalContainers(ends, { cut: grid.files !== undefined });
+}
+
 /** Which saves are copies of the model alone, each looked at once. */
 class Copies {
   readonly #known = new Map<string, Promise<boolean>>();
@@ -117,15 +159,18 @@ class Copies {
   async among({ members }: GridArm): Promise<boolean> {
     for (const { checkpoint } of members) {
       if (checkpoint === null) continue;
-      const { path } = checkpoint;
-      if (!this.#known.has(path))
-        this.#known.set(
-          path,
-          copiedFrom(path).then((from) => from !== null),
-        );
-      if (await this.#known.get(path)) return true;
+      if (await this.has(checkpoint.path)) return true;
     }
     return false;
+  }
+
+  has(path: string): Promise<boolean> {
+    let known = this.#known.get(path);
+    if (known === undefined) {
+      known = copiedFrom(path).then((from) => from !== null);
+      this.#known.set(path, known);
+    }
+    return known;
   }
 }
 

@@ -27,6 +27,10 @@ export interface SurveyedArm extends GridArm {
 /** What of a grid is there, and what is to be made. */
 export interface Survey {
   readonly run: Run;
+  /** What was asked for, with the container that all of it is made in where that does not follow from each. */
+  readonly grid: Grid;
+  /** Why that is so. */
+  readonly ofContainers: Warning | null;
   readonly arms: readonly SurveyedArm[];
   readonly left: readonly LeftArm[];
   readonly combinations: number;

@@ -51,7 +51,7 @@ export async function withMemberWarnings(plan: Plan, signal?: AbortSignal): Prom
       return warnings.length === 0 ? output : { ...output, warnings: [...output.warnings, ...warnings] };
     }),
   );
-  return { ...plan, outputs, warnings: planWarnings(outputs) };
+  return { ...plan, outputs, warnings: [...planWarnings(outputs), ...(plan.together ?? [])] };
 }
 
 /** Those warnings that are about members that are not what they should be. */

@@ -21,12 +21,13 @@ import { type DraftOutput, draftOutput } from './inputs/drafts.ts';
 import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
 import { Naming } from './inputs/naming.ts';
-import { orderInputs } from './inputs/order.ts';
+import { type Ordered, orderInputs } from './inputs/order.ts';
 import { keepSpots } from './inputs/spots.ts';
 import { BesideNewest, besideOutput } from './outputs/beside.ts';
 import { type Companions, companionsOf } from './outputs/dcp-companions.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
 import { inForm } from './outputs/forms.ts';
+import { isModelAlone, severalContainers } from './outputs/one-format.ts';
 import { outputFiles } from './outputs/output-files.ts';
 import { formatOf, inputPlaces, isFolderPath, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
@@ -142,6 +143,11 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   // Where the newest has none, what others have of it has no place.
   if (withState && checkpoints.at(-1)!.fragments === undefined && checkpoints.some(({ fragments }) => fragments !== undefined))
     return planOf(request, samples, signal, false);
+  const several = severalOf(request, ordered);
+  if (several !== null) {
+    const plan = await planOf({ ...request, format: 'safetensors' }, samples, signal, withState);
+    return { ...plan, together: [several], warnings: [...plan.warnings, several] };
+  }
   const { adopted } = request;
   if (adopted === undefined) samples.begin(checkpoints);
   const like = request.like === undefined ? null : await openInput(request.like);
@@ -155,7 +161,10 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const format = request.format ?? formatOf(paths, newest, { converted: isOther, cut: cutting });
   naming?.checkFormat(format);
   const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like, format)));
-  const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
+  const layoutsDiffer = layoutConflicts(
+    drafts.map((d) => ({ path: d.output.path, layout: d.layout })),
+    { modelAlone: format === 'safetensors' && drafts.every(({ output }) => isModelAlone(output)) },
+  );
   const layout = drafts.at(-1)!.layout;
   const found = await planTensors(layout, checkpoints, drafts, { ...request, format }, signal);
   const { shardSize } = request;
@@ -369,6 +378,15 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     warnings: planWarnings(outputs),
     ...(request.unplaced && { unplaced: true }),
   };
+}
+
+/** Whether and why all outputs are safetensors, though the newest members of some are not. */
+function severalOf(request: PlanRequest, ordered: Ordered): Warning | null {
+  const { outputs, format, like, names, shardSize, files } = request;
+  if (format !== undefined || like !== undefined || names !== undefined) return null;
+  if (outputs.length < 2 || outputs.some((output) => output.convert || !isModelAlone(output))) return null;
+  const following = outputs.map(({ path }, k) => ({ path, newest: ordered.inputs[ordered.outputs[k]!.members.at(-1)!]!.checkpoint }));
+  return severalContainers(following, { cut: shardSize !== undefined || files !== undefined });
 }
 
 function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput {

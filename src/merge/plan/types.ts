@@ -305,7 +305,9 @@ export interface Plan {
   readonly memory: number;
   readonly freeBytesNeeded: number;
   readonly freeBytesAvailable: number;
-  /** Those of all outputs, each once. */
+  /** What there is to say of outputs only because they are made together. */
+  readonly together?: readonly Warning[] | undefined;
+  /** Those of all outputs, each once, and of all together. */
   readonly warnings: readonly Warning[];
   /** Nobody has said where outputs are to be; absent otherwise. */
   readonly unplaced?: boolean;
