@@ -32,8 +32,8 @@ export interface NormalPart {
 
 /** What is believed of the true differences. */
 export interface ArmBeliefs {
-  /** Expected true differences. */
-  expected(observed: Float64Array): Float64Array;
+  /** Expected true differences, had the observed ones been `at + t · direction`: a function of t. */
+  along(at: Float64Array, direction: Float64Array): (t: number) => Float64Array;
   /** Mean and covariance of all true differences together. */
   moments(observed: Float64Array): Joint;
   /** Distribution of target · true differences: a function of the target. */
@@ -86,35 +86,37 @@ export function armBeliefs(covariance: Float64Array, points: readonly Point[], a
       return readingOf(sum, size, arms, logPrior, unit);
     });
   });
-  const residualsOf = (observed: Float64Array): Residual[] =>
+  const lineOf = (at: Float64Array, direction: Float64Array): Line[] =>
     readings.map(({ precision }) => {
-      const weighed = times(precision, observed);
-      return { weighed, squares: dot(observed, weighed) };
+      const [pa, pd] = [times(precision, at), times(precision, direction)];
+      return { pa, pd, aa: dot(at, pa), ad: dot(at, pd), dd: dot(direction, pd) };
     });
   return {
-    expected(observed) {
-      const residuals = residualsOf(observed);
-      const weights = weightsOf(readings, residuals);
-      const residual = new Float64Array(size);
-      readings.forEach(({ precision, apart }, r) => {
-        const { alone, each, all } = weights[r]!;
-        if (all < NEGLIGIBLE) return;
-        const { weighed } = residuals[r]!;
-        // What sets an arm apart is no part of the residual.
-        const free = new Float64Array(size);
-        if (all > alone + NEGLIGIBLE) {
-          for (let a = 0; a < each.length; a++) {
-            const { arm, factor } = apart[a]!;
-            free[arm]! += each[a]! * factor * weighed[arm]!;
+    along(at, direction) {
+      const line = lineOf(at, direction);
+      return (t) => {
+        const weights = weightsAt(readings, line, t);
+        const residual = new Float64Array(size);
+        readings.forEach(({ precision, apart }, r) => {
+          const { alone, each, all } = weights[r]!;
+          if (all < NEGLIGIBLE) return;
+          const { pa, pd } = line[r]!;
+          // What sets an arm apart is no part of the residual.
+          const free = new Float64Array(size);
+          if (all > alone + NEGLIGIBLE) {
+            for (let a = 0; a < each.length; a++) {
+              const { arm, factor } = apart[a]!;
+              free[arm]! += each[a]! * factor * (pa[arm]! + t * pd[arm]!);
+            }
           }
-        }
-        for (let i = 0; i < size; i++) residual[i] = residual[i]! + all * weighed[i]! - dot(precision, free, i * size, 0, size);
-      });
-      const pulled = times(noise, residual);
-      return observed.map((value, i) => value - pulled[i]!);
+          for (let i = 0; i < size; i++) residual[i] = residual[i]! + all * (pa[i]! + t * pd[i]!) - dot(precision, free, i * size, 0, size);
+        });
+        const pulled = times(noise, residual);
+        return at.map((value, i) => value + t * direction[i]! - pulled[i]!);
+      };
     },
     moments(observed) {
-      const residuals = residualsOf(observed);
+      const line = lineOf(observed, new Float64Array(size));
       const mean = new Float64Array(size);
       const squares = new Float64Array(size * size);
       const add = (weight: number, at: Float64Array, covariance: Float64Array, direction: Float64Array | null, more: number) => {
@@ -127,17 +129,17 @@ export function armBeliefs(covariance: Float64Array, points: readonly Point[], a
           }
         }
       };
-      weightsOf(readings, residuals).forEach(({ alone, each, all }, r) => {
+      weightsAt(readings, line, 0).forEach(({ alone, each, all }, r) => {
         if (all < NEGLIGIBLE) return;
         const { precision, apart } = readings[r]!;
-        const { weighed } = residuals[r]!;
+        const { pa } = line[r]!;
         const columns = Array.from({ length: size }, (_, j) => times(noise, precision.subarray(j * size, (j + 1) * size)));
         // Σ − ΣPΣ, column by column of ΣP.
         const covariance = noise.map((value, k) => {
           const [i, j] = [Math.floor(k / size), k % size];
           return value - columns.reduce((sum, column, c) => sum + column[i]! * noise[c * size + j]!, 0);
         });
-        const moved = times(noise, weighed);
+        const moved = times(noise, pa);
         // As changes of what was observed, so that squares of large values do not cancel.
         const at = moved.map((value) => -value);
         add(alone, at, covariance, null, 0);
@@ -145,7 +147,7 @@ export function armBeliefs(covariance: Float64Array, points: readonly Point[], a
           const step = columns[arm]!;
           add(
             each[a]!,
-            at.map((value, i) => value + factor * weighed[arm]! * step[i]!),
+            at.map((value, i) => value + factor * pa[arm]! * step[i]!),
             covariance,
             step,
             factor,
@@ -158,15 +160,15 @@ export function armBeliefs(covariance: Float64Array, points: readonly Point[], a
       };
     },
     mixture(observed) {
-      const residuals = residualsOf(observed);
-      const weights = weightsOf(readings, residuals);
+      const line = lineOf(observed, new Float64Array(size));
+      const weights = weightsAt(readings, line, 0);
       return (target) => {
         const noiseOfTarget = times(noise, target);
         return weights.flatMap(({ alone, each, all }, r): NormalPart[] => {
           if (all < NEGLIGIBLE) return [];
           const { precision, apart } = readings[r]!;
-          const { weighed } = residuals[r]!;
-          const mean = dot(target, observed) - dot(noiseOfTarget, weighed);
+          const { pa } = line[r]!;
+          const mean = dot(target, observed) - dot(noiseOfTarget, pa);
           const reach = times(precision, noiseOfTarget);
           const variance = dot(target, noiseOfTarget) - dot(noiseOfTarget, reach);
           const part = (weight: number, shift: number, more: number) => ({
@@ -176,7 +178,7 @@ export function armBeliefs(covariance: Float64Array, points: readonly Point[], a
           });
           return [
             part(alone, 0, 0),
-            ...apart.map(({ arm, factor }, a) => part(each[a]!, factor * reach[arm]! * weighed[arm]!, factor * reach[arm]! ** 2)),
+            ...apart.map(({ arm, factor }, a) => part(each[a]!, factor * reach[arm]! * pa[arm]!, factor * reach[arm]! ** 2)),
           ].filter(({ weight }) => weight >= NEGLIGIBLE);
         });
       };
@@ -184,10 +186,13 @@ export function armBeliefs(covariance: Float64Array, points: readonly Point[], a
   };
 }
 
-/** What a reading leaves of what was observed: P x, and x′Px. */
-interface Residual {
-  readonly weighed: Float64Array;
-  readonly squares: number;
+/** Of at + t · direction under each reading: P at, P direction, and the terms of the residual's form in t. */
+interface Line {
+  readonly pa: Float64Array;
+  readonly pd: Float64Array;
+  readonly aa: number;
+  readonly ad: number;
+  readonly dd: number;
 }
 
 /** How likely a reading is: without an arm apart, with each, and altogether. */
@@ -197,17 +202,17 @@ interface Likely {
   all: number;
 }
 
-/** How likely each reading is. */
-function weightsOf(readings: readonly Reading[], residuals: readonly Residual[]): readonly Readonly<Likely>[] {
+/** How likely each reading is at t of a line. In loops, as intervals ask for it at a hundred places. */
+function weightsAt(readings: readonly Reading[], line: readonly Line[], t: number): readonly Readonly<Likely>[] {
   let most = Number.NEGATIVE_INFINITY;
   const weights = readings.map(({ logWeight, apart }, r): Likely => {
-    const { weighed, squares } = residuals[r]!;
-    const base = logWeight - 0.5 * squares;
+    const { pa, pd, aa, ad, dd } = line[r]!;
+    const base = logWeight - 0.5 * (aa + 2 * t * ad + t * t * dd);
     const each = new Float64Array(apart.length);
     most = Math.max(most, base + LOG_EVEN);
     for (let a = 0; a < each.length; a++) {
       const { arm, factor, logWeight: own } = apart[a]!;
-      const residual = weighed[arm]!;
+      const residual = pa[arm]! + t * pd[arm]!;
       const log = base + own + 0.5 * factor * residual * residual;
       each[a] = log;
       if (log > most) most = log;

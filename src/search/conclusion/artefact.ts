@@ -1,14 +1,13 @@
-import { dot } from '../../base/numbers/matrix.ts';
 import { directionOf } from '../../checkpoints/results/goal.ts';
 import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Axis, Point } from '../gaussian-process/cube.ts';
-import { normalQuantile } from '../gaussian-process/normal.ts';
+import { NORMAL_95, normalCdf } from '../gaussian-process/normal.ts';
 import { medianOf } from '../gaussian-process/warp.ts';
-import { armBeliefs } from './arm-beliefs.ts';
+import { armBeliefs, type NormalPart } from './arm-beliefs.ts';
 import { itemNoise } from './arm-noise.ts';
+import { chosenInterval } from './chosen-interval.ts';
 import { pairedItems, type Scored } from './difference.ts';
 import { artefactText, unjudgedText, withoutScoresText } from './grid-text.ts';
-import { centralInterval, summary } from './mixture.ts';
 import { validationText } from './text.ts';
 import type { Validation } from './types.ts';
 import { validate } from './validate.ts';
@@ -60,7 +59,7 @@ export interface ArmRow {
 
 /** Whether the best output of a grid is better than its references. */
 export interface ArtefactConclusion {
-  /** A gain over every reference: likely by the model, and more than luck of the best whatever the model. */
+  /** A gain over every reference, of the 95 % intervals that hold whatever was chosen, and by which rule. */
   readonly gainClaimed: boolean;
   /** In sentences. */
   readonly text: string;
@@ -71,7 +70,7 @@ export interface ArtefactConclusion {
   /** The headline: of the second set where there is one, else shrunken; never the best observed. */
   readonly gain: number | null;
   readonly std: number | null;
-  /** 95 % interval of the true gain, of the same model as the expected one. */
+  /** 95 % interval of the true gain, which covers that the arm was chosen by these scores. */
   readonly interval: readonly [number, number] | null;
   /** That the true gain over the better reference is positive, by the model of the arms. */
   readonly probability: number | null;
@@ -96,12 +95,9 @@ const FAR = 6;
 
 /**
  * Is this artefact better? The arm of the highest expected true score among those that are no control, and
- * what is believed of its gain over the better reference: the expectation, its probability of being positive and
- * the 95 % interval are of one posterior, that of {@link armBeliefs}. All outputs are in that posterior, so that
- * it needs no correction for the choice of one. A gain is claimed where the intervals over all references lie
- * above 0, and the chosen one scored better than each by more than the best of so many does by luck (Bonferroni's
- * inequality): where scores are normal and Σ is known, in at most 2.5 of 100 grids without any gain, whatever the
- * model.
+ * what its scores by item say of its gain over the better reference: the model is at {@link armBeliefs}, the
+ * interval, which holds whether or not that model does, at {@link chosenInterval}. A gain is claimed where the
+ * intervals over all references lie above 0: in at most 2.5 of 100 grids without any gain.
  *
  * Where scores have standard errors and no items, they are taken for independent; without either nothing is
  * judged. Same input, same answer.
@@ -148,7 +144,7 @@ export function concludeArtefact(input: ArtefactInput): ArtefactConclusion {
     candidates.map(({ point }) => point),
     input.axes,
   );
-  const expected = beliefs.expected(x);
+  const expected = beliefs.along(x, new Float64Array(size))(0);
   const chosen = bestOf(expected, candidates.length);
   const level = [0, ...expected.subarray(candidates.length)];
   const against = level.indexOf(Math.max(...level));
@@ -156,26 +152,40 @@ export function concludeArtefact(input: ArtefactInput): ArtefactConclusion {
   const targetOf = (arm: number, reference: number) =>
     Float64Array.from({ length: size }, (_, i) => Number(i === arm) - Number(reference > 0 && i === candidates.length + reference - 1));
   const mixture = beliefs.mixture(x);
+  const intervals = references.map((_, r) => {
+    const target = targetOf(chosen, r);
+    const spread = Float64Array.from(x, (_, i) =>
+      covariance.subarray(i * size, (i + 1) * size).reduce((sum, c, j) => sum + c * target[j]!, 0),
+    );
+    const variance = spread.reduce((sum, c, i) => sum + c * target[i]!, 0);
+    const value = x.reduce((sum, v, i) => sum + v * target[i]!, 0);
+    const direction = spread.map((c) => c / variance);
+    const line = beliefs.along(
+      x.map((v, i) => v - direction[i]! * value),
+      direction,
+    );
+    const chosenAt = (t: number) => bestOf(line(t), candidates.length) === chosen;
+    const { mean, std } = summary(mixture(target));
+    const held = chosenInterval({ value, error: Math.sqrt(variance), of: candidates.length, chosenAt }, LEVEL);
+    // Of two that score nearly alike nothing is known given that the one was chosen by a hair: both ends of that
+    // interval are then at its lower limit. It holds all the same, and so does a wider one that holds the estimate.
+    const holdsEstimate = held[0] <= mean && mean <= held[1];
+    return holdsEstimate ? held : ([Math.min(held[0], mean - NORMAL_95 * std), Math.max(held[1], mean + NORMAL_95 * std)] as const);
+  });
   const believed = (arm: number) => summary(mixture(targetOf(arm, against)));
   const best = believed(chosen);
-  const intervals = references.map((_, r) => centralInterval(mixture(targetOf(chosen, r)), LEVEL));
   const interval = intervals[against]!;
-  const likely = intervals.every(([low]) => low > 0);
-  const beyond = normalQuantile(1 - (1 - LEVEL) / 2 / candidates.length);
-  /** By how much the best of so many has to score better than each reference to be more than luck. */
-  const needed = references.map((_, r) => beyond * Math.sqrt(quadratic(covariance, targetOf(chosen, r))));
-  const short = needed.findIndex((least, r) => dot(targetOf(chosen, r), x) <= least);
   const found = {
-    ...{ chosen: candidates[chosen]!.name, against: references[against]!.name, interval, probability: best.probability },
-    ...{ gain: best.mean, std: best.std },
+    ...{ chosen: candidates[chosen]!.name, against: references[against]!.name, interval, probability: best.probability, std: best.std },
+    gain: best.mean,
     observed: sign * (candidates[chosen]!.score.score - references[against]!.score.score),
-    ...{ candidates: candidates.length, items, gainClaimed: likely && short < 0 },
+    ...{ candidates: candidates.length, items, gainClaimed: intervals.every(([low]) => low > 0) },
   };
   const rows = rowsOf(references[against]!.score, (name) => {
     const index = candidates.findIndex((arm) => arm.name === name);
     if (index < 0) return { farBelow: far.some((arm) => arm.name === name) };
     const { mean, std } = believed(index);
-    return { gain: mean, std };
+    return { gain: index === chosen ? found.gain : mean, std };
   });
   const text = artefactText({
     ...found,
@@ -183,7 +193,6 @@ export function concludeArtefact(input: ArtefactInput): ArtefactConclusion {
     labels: references.map(({ label }) => label),
     label: references[against]!.label,
     farBelow: far.map(({ name }) => name),
-    short: likely && short >= 0 ? { label: references[short]!.label, needed: needed[short]! } : null,
   });
   const judged: ArtefactConclusion = { ...found, text, basis: 'shrunken', rows, validation: null };
   return validated(input, judged, references);
@@ -264,13 +273,15 @@ function farBelow({ values, covariance }: ArmNoise, arms: number): number[] {
   return own.flatMap((value, i) => (value < middle - FAR * Math.sqrt(spread + error) ? [i] : []));
 }
 
-/** v′Mv. */
-function quadratic(matrix: Float64Array, v: Float64Array): number {
-  return v.reduce((sum, value, i) => sum + value * dot(matrix, v, i * v.length, 0, v.length), 0);
-}
-
 /** Whether two models answer every item alike: they are one, or as good as one. */
 function sameScores(a: Scored, b: Scored): boolean {
   const lists = pairedItems(a, b);
   return lists?.every((list) => list.every((value) => value === 0)) ?? false;
+}
+
+function summary(parts: readonly NormalPart[]): { mean: number; std: number; probability: number } {
+  const mean = parts.reduce((sum, part) => sum + part.weight * part.mean, 0);
+  const variance = parts.reduce((sum, part) => sum + part.weight * (part.std ** 2 + (part.mean - mean) ** 2), 0);
+  const above = ({ mean: at, std }: (typeof parts)[number]) => (std > 0 ? normalCdf(at / std) : Number(at > 0));
+  return { mean, std: Math.sqrt(variance), probability: parts.reduce((sum, part) => sum + part.weight * above(part), 0) };
 }

@@ -16,27 +16,21 @@ export interface ArtefactWords {
   readonly labels: readonly string[];
   readonly label: string;
   readonly farBelow: readonly string[];
-  /** By how much it would have to score better than a reference for a claim; null where no such thing is missing. */
-  readonly short: { readonly label: string; readonly needed: number } | null;
 }
 
 /** Whether the best output of a grid is better than its references. */
 export function artefactText(words: ArtefactWords): string {
-  const { chosen, gainClaimed, gain, interval, probability, observed, candidates, items, labels, label, farBelow, short } = words;
+  const { chosen, gainClaimed, gain, interval, probability, observed, candidates, items, labels, label, farBelow } = words;
   const all = listed(labels.map((of) => `the ${of}`));
   const among = candidates > 1 ? `, chosen among ${formatCount(candidates)} outputs` : '';
   const figures = `95 % interval ${intervalText(interval)}${among}`;
   const sentences = [
     gainClaimed
       ? `${capital(chosen)} is better than ${all}: by ${amount(gain, interval)}${labels.length > 1 ? ` over the ${label}` : ''} (${figures}).`
-      : `${short === null ? 'No evidence of a gain' : 'A gain is likely, and not claimed'}: ${chosen}, estimated best, is estimated ${betterBy(gain, interval)} than the ${label} (${figures}), and better with a probability of ${chanceText(probability)}.`,
+      : `No evidence of a gain: ${chosen}, estimated best, is estimated ${betterBy(gain, interval)} than the ${label} (${figures}), and better with a probability of ${chanceText(probability)}.`,
   ];
   if (candidates > 1 && observed > gain)
     sentences.push(`It scored ${betterBy(observed, interval)}; the best of ${formatCount(candidates)} scores is best partly by luck.`);
-  if (short !== null) {
-    const best = candidates > 1 ? `The best of ${formatCount(candidates)} outputs` : 'It';
-    sentences.push(`${best} has to score ${betterBy(short.needed, interval)} than the ${short.label} to be more than luck.`);
-  }
   sentences.push(
     items === null
       ? 'Unpaired: the scores have standard errors and no items, and are taken for independent, so that the interval is rather too wide.'

@@ -3,11 +3,9 @@ import { medianOf } from '../gaussian-process/warp.ts';
 /**
  * Covariance of the means of several quantities over the same items, shrunk as Schäfer and Strimmer do it
  * (Statistical Applications in Genetics and Molecular Biology 4, 2005, article 32; variances: Opgen-Rhein and
- * Strimmer, ibid. 6, 2007, article 9): correlations towards their mean (the article's target F, not below 0) and
- * variances towards their median, each by the share that minimises the expected squared error, estimated from the
- * items. So it is positive definite with fewer items than quantities, too, and an arm that differs on no item by
- * luck is not taken for exact. Differences from one reference all have its own error in them: pulled towards no
- * correlation instead, arms would seem to err apart, and what tells them apart would be taken for noise.
+ * Strimmer, ibid. 6, 2007, article 9): correlations towards none and variances towards their median, each by
+ * the share that minimises the expected squared error, estimated from the items. So it is positive definite
+ * with fewer items than quantities, too, and an arm that differs on no item by luck is not taken for exact.
  *
  * @param rows one list of values by item for each quantity, all of the same length of at least 2
  * @returns [quantities x quantities], row after row
@@ -31,12 +29,10 @@ export function shrunkCovarianceOfMeans(rows: readonly Float64Array[]): Float64A
       correlations[i * size + j] = (sum * scale[i]! * scale[j]!) / (items - 1);
     }
   }
-  const pairs = (size * (size - 1)) / 2;
-  const middle = pairs === 0 ? 0 : Math.max(0, correlations.reduce((sum, value) => sum + value, 0) / pairs);
-  const kept = 1 - correlationShrinkage(centred, scale, correlations, middle);
+  const kept = 1 - correlationShrinkage(centred, scale, correlations);
   return Float64Array.from({ length: size * size }, (_, at) => {
     const [i, j] = [Math.floor(at / size), at % size];
-    const correlation = i === j ? 1 : middle + kept * (correlations[i > j ? i * size + j : j * size + i]! - middle);
+    const correlation = i === j ? 1 : kept * correlations[i > j ? i * size + j : j * size + i]!;
     return (correlation * Math.sqrt(variances[i]! * variances[j]!)) / items;
   });
 }
@@ -56,13 +52,8 @@ function shrunkVariances(centred: readonly Float64Array[], found: readonly numbe
   return found.map((variance) => variance + pulled * (target - variance));
 }
 
-/** By how much correlations are pulled to one middle: the sum of their variances over that of their squared distances from it. */
-function correlationShrinkage(
-  centred: readonly Float64Array[],
-  scale: readonly number[],
-  correlations: Float64Array,
-  middle: number,
-): number {
+/** By how much correlations are pulled to 0: the sum of their variances over that of their squares. */
+function correlationShrinkage(centred: readonly Float64Array[], scale: readonly number[], correlations: Float64Array): number {
   const items = centred[0]!.length;
   // Σ over pairs of (z_i z_j)² is the square of Σ z² less Σ z⁴: no loop over pairs for each item.
   let products = 0;
@@ -76,12 +67,10 @@ function correlationShrinkage(
     products += squares * squares - fourths;
   }
   const squared = 2 * correlations.reduce((sum, value) => sum + value * value, 0);
+  if (squared === 0) return 1;
   const mean = ((items - 1) / items) ** 2;
   const errors = (products - items * mean * squared) * (items / (items - 1) ** 3);
-  const size = centred.length;
-  let apart = 0;
-  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) apart += 2 * (correlations[i * size + j]! - middle) ** 2;
-  return apart === 0 ? 1 : Math.min(1, Math.max(0, errors / apart));
+  return Math.min(1, Math.max(0, errors / squared));
 }
 
 /**

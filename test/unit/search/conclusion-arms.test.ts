@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { normalOf, randomOf } from '../../../src/base/numbers/random.ts';
 import { armBeliefs } from '../../../src/search/conclusion/arm-beliefs.ts';
+import { chosenInterval } from '../../../src/search/conclusion/chosen-interval.ts';
 import { shrunkCovarianceOfMeans, varianceFreedom } from '../../../src/search/conclusion/shrunk-covariance.ts';
 import { choleskyFactor } from '../../../src/search/gaussian-process/linear-algebra.ts';
+import { NORMAL_95 } from '../../../src/search/gaussian-process/normal.ts';
 
 function rowsOf(count: number, items: number, seed: number): Float64Array[] {
   const normal = normalOf(randomOf(seed, 1));
@@ -12,7 +14,7 @@ function rowsOf(count: number, items: number, seed: number): Float64Array[] {
 
 describe('the covariance of the means of arms', () => {
   it('is shrunk by the shares of the paper, computed pair by pair', () => {
-    const [rows, items, size] = [rowsOf(4, 40, 3), 40, 4];
+    const [rows, items, size] = [rowsOf(4, 12, 3), 12, 4];
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
     const centred = rows.map((row) => [...row].map((value) => value - mean([...row])));
     const covariances = (rowsIn: number[][]) => {
@@ -30,17 +32,15 @@ describe('the covariance of the means of arms', () => {
     const middle = all.map((i) => of(i, i)).sort((a, b) => a - b)[1]!;
     const ofVariances = Math.min(1, all.reduce((s, i) => s + variance(i, i), 0) / all.reduce((s, i) => s + (of(i, i) - middle) ** 2, 0));
     const pairs = all.flatMap((i) => all.filter((j) => j !== i).map((j) => [i, j] as const));
-    const common = mean(pairs.map(([i, j]) => standard.of(i, j)));
-    expect(common).toBeGreaterThan(0);
     const ofPairs = Math.min(
       1,
-      pairs.reduce((s, [i, j]) => s + standard.variance(i, j), 0) / pairs.reduce((s, [i, j]) => s + (standard.of(i, j) - common) ** 2, 0),
+      pairs.reduce((s, [i, j]) => s + standard.variance(i, j), 0) / pairs.reduce((s, [i, j]) => s + standard.of(i, j) ** 2, 0),
     );
     const shrunk = all.map((i) => ofVariances * middle + (1 - ofVariances) * of(i, i));
     const found = shrunkCovarianceOfMeans(rows);
     for (const i of all) {
       for (const j of all) {
-        const correlation = i === j ? 1 : common + (1 - ofPairs) * (standard.of(i, j) - common);
+        const correlation = i === j ? 1 : (1 - ofPairs) * standard.of(i, j);
         expect(found[i * size + j]).toBeCloseTo((correlation * Math.sqrt(shrunk[i]! * shrunk[j]!)) / items, 12);
       }
     }
@@ -102,7 +102,7 @@ describe('the model of a grid', () => {
     const total = parts.reduce((sum, { log }) => sum + Math.exp(log - most), 0);
     const expected = [0, 1, 2, 3].map((i) => parts.reduce((sum, { log, mean }) => sum + (Math.exp(log - most) / total) * mean[i]!, 0));
     const beliefs = armBeliefs(covariance, points, axes);
-    const found = beliefs.expected(observed);
+    const found = beliefs.along(observed, new Float64Array(4))(0);
     for (const i of [0, 1, 2, 3]) expect(found[i]).toBeCloseTo(expected[i]!, 3);
     const target = Float64Array.from([0, 0, 1, -1]);
     const mixture = beliefs.mixture(observed)(target);
@@ -117,8 +117,8 @@ describe('the model of a grid', () => {
 
   it('moves with the reference: what is added to all arms is added to what is expected of them', () => {
     const beliefs = armBeliefs(covariance.slice(), points, axes);
-    const more = Float64Array.from(observed, (value, i) => value + (i < 3 ? 10 : 0));
-    const [here, there] = [beliefs.expected(observed), beliefs.expected(more)];
+    const at = beliefs.along(observed, Float64Array.from([1, 1, 1, 0]));
+    const [here, there] = [at(0), at(10)];
     for (const i of [0, 1, 2]) expect(there[i]! - here[i]!).toBeCloseTo(10, 6);
   });
 
@@ -127,9 +127,43 @@ describe('the model of a grid', () => {
     const noise = Float64Array.from({ length: count * count }, (_, at) => (at % (count + 1) === 0 ? 1 : 0.5));
     const places = Array.from({ length: count }, (_, i) => [i / (count - 1)]);
     const x = Float64Array.from({ length: count }, (_, i) => (i === 5 ? 6 : 0.5 * Math.sin(7 * i)));
-    const expected = armBeliefs(noise, places, [{ kind: 'real' }]).expected(x);
+    const expected = armBeliefs(noise, places, [{ kind: 'real' }]).along(x, new Float64Array(count))(0);
     expect(expected[5]).toBeGreaterThan(5);
     expect(Math.max(...expected.filter((_, i) => i !== 5)) - Math.min(...expected.filter((_, i) => i !== 5))).toBeLessThan(0.4);
+  });
+});
+
+describe('the interval of what was chosen', () => {
+  it('is that of one comparison where nothing else could have been chosen', () => {
+    const [low, high] = chosenInterval({ value: 2, error: 0.5, of: 1, chosenAt: () => true }, 0.95);
+    expect(low).toBeCloseTo(2 - 0.5 * NORMAL_95, 1);
+    expect(high).toBeCloseTo(2 + 0.5 * NORMAL_95, 1);
+  });
+
+  it.each([
+    ['all equal', [0, 0, 0, 0, 0, 0, 0, 0]],
+    ['one ahead', [2, 0, 0, 0, 0, 0, 0, 0]],
+    ['all different', [0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8, 2.1]],
+  ])('holds the truth of the best of eight in 95 of 100 cases: %s', (_, truth) => {
+    const seeds = 1500;
+    const held = { below: 0, above: 0, plain: 0 };
+    for (let seed = 0; seed < seeds; seed++) {
+      const normal = normalOf(randomOf(seed, 4));
+      const shared = normal();
+      // Correlated by half.
+      const x = truth.map((value) => value + Math.SQRT1_2 * (shared + normal()));
+      const best = x.indexOf(Math.max(...x));
+      const value = x[best]!;
+      const chosenAt = (t: number) => x.every((other, i) => i === best || other + 0.5 * (t - value) <= t);
+      const [low, high] = chosenInterval({ value, error: 1, of: 8, chosenAt }, 0.95);
+      if (truth[best]! < low) held.below++;
+      if (truth[best]! > high) held.above++;
+      if (Math.abs(value - truth[best]!) <= NORMAL_95) held.plain++;
+    }
+    expect((held.below + held.above) / seeds).toBeGreaterThan(0.03);
+    expect((held.below + held.above) / seeds).toBeLessThan(0.065);
+    expect(held.below / seeds).toBeLessThan(0.036);
+    if (truth[0] === 0 && truth[7] === 0) expect(held.plain / seeds).toBeLessThan(0.93);
   });
 });
 
