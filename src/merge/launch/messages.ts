@@ -27,7 +27,7 @@ export interface ToldFailure {
  */
 const MOST_LETTERS = 1000;
 const MARK = '@ckpt-merge-rank';
-const LINE = /@ckpt-merge-rank ([0-9a-f]{12}) ([0-9a-f]{12}) ([+.])(.*)$/;
+const LINE = /^(.*?)@ckpt-merge-rank ([0-9a-f]{12}) ([0-9a-f]{12}) ([+.])([0-9a-f]{3}) (.*)$/;
 /** Letters of one message. */
 const MOST_MESSAGE = 2 ** 26;
 
@@ -39,15 +39,27 @@ export function messageWriter(launch: string): (message: RankMessage) => string 
     const lines: string[] = [];
     for (let at = 0; at < text.length; at += MOST_LETTERS) {
       const isLast = at + MOST_LETTERS >= text.length;
-      lines.push(`${MARK} ${launch} ${speaker} ${isLast ? '.' : '+'}${text.slice(at, at + MOST_LETTERS)}\n`);
+      const part = text.slice(at, at + MOST_LETTERS);
+      lines.push(`${MARK} ${launch} ${speaker} ${isLast ? '.' : '+'}${part.length.toString(16).padStart(3, '0')} ${part}\n`);
     }
     return lines.join('');
   };
 }
 
+/** A line of a message, as far as it came. */
+interface TornLine {
+  readonly speaker: string;
+  readonly isLast: boolean;
+  /** How many letters the whole has. */
+  readonly letters: number;
+  readonly part: string;
+}
+
 /** Puts messages together again. */
 export class MessageReader {
   readonly #launch: string;
+  /** By what a launcher writes before lines: of which the rest is to come. `srun --label` cuts lines where it reads. */
+  readonly #torn = new Map<string, TornLine>();
   /** Of each rank, what came of a message. */
   readonly #parts = new Map<string, string>();
 
@@ -57,10 +69,34 @@ export class MessageReader {
 
   /** @returns whose a message is that this line ends; `part` of one; `other` for what is none */
   read(line: string): { readonly speaker: string; readonly message: RankMessage } | 'part' | 'other' {
-    const [, launch, speaker, how, part = ''] = LINE.exec(line.trimEnd()) ?? [];
-    if (launch !== this.#launch || speaker === undefined) return 'other';
-    const text = (this.#parts.get(speaker) ?? '') + part;
-    if (how === '+' && text.length < MOST_MESSAGE) {
+    const [, label = '', launch, speaker, how, letters = '', begun = ''] = LINE.exec(line.replace(/\r$/, '')) ?? [];
+    if (launch === this.#launch && speaker !== undefined) {
+      const torn = { speaker, isLast: how === '.', letters: Number.parseInt(letters, 16), part: begun };
+      this.#torn.delete(label);
+      return this.#take(label, torn);
+    }
+    for (const [before, torn] of this.#torn) {
+      if (!line.startsWith(before)) continue;
+      this.#torn.delete(before);
+      return this.#take(before, { ...torn, part: torn.part + line.slice(before.length) });
+    }
+    return 'other';
+  }
+
+  /** Takes a line as far as it came. */
+  #take(label: string, line: TornLine): ReturnType<MessageReader['read']> {
+    const { speaker, isLast, letters, part } = line;
+    if (part.length < letters) {
+      // Without a label nothing says whose the rest is.
+      if (label !== '') {
+        this.#torn.set(label, line);
+        return 'part';
+      }
+      this.#parts.delete(speaker);
+      return 'other';
+    }
+    const text = (this.#parts.get(speaker) ?? '') + part.slice(0, letters);
+    if (!isLast && text.length < MOST_MESSAGE) {
       this.#parts.set(speaker, text);
       return 'part';
     }

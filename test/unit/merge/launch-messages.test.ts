@@ -32,4 +32,19 @@ describe('messages of ranks', () => {
     expect(readAll(written.replace('{', ''))).toEqual(['other']);
     expect(readAll('@ckpt-merge-rank\n{"schema":"ckpt-merge/average"}\nhello')).toEqual(['other', 'other', 'other']);
   });
+
+  it('come through lines that are cut anywhere, each piece with the name of its rank before it', () => {
+    // As `srun --label` does where a read ends within a line.
+    const message = failed('a "b"  c');
+    const [line = ''] = messageWriter(LAUNCH)(message).split('\n');
+    const other = messageWriter(LAUNCH)(failed('of another')).trimEnd();
+    const first = line.indexOf('{');
+    for (let at = first; at < line.length; at++) {
+      const read = readAll(`1: ${line.slice(0, at)}\n0: ${other}\nslurmstepd: noise\n1: ${line.slice(at)}`);
+      expect(read.filter((found) => typeof found === 'object').map((found) => found.message)).toEqual([failed('of another'), message]);
+    }
+    // A piece that never comes spoils no other message: nothing is taken for what it is not.
+    const lost = readAll(`1: ${line.slice(0, first + 20)}\n1: ${other}`);
+    expect(lost.filter((found) => typeof found === 'object').map((found) => found.message)).toEqual([failed('of another')]);
+  });
 });
