@@ -13,6 +13,7 @@ import { buildProgram, styleHelp } from './options/program.ts';
 import { withoutDashes } from './options/submit-options.ts';
 import { type CommandModule, type Context, resumeCommand } from './terminal/context.ts';
 import { Interrupted } from './terminal/interrupt.ts';
+import { endWithParent } from './terminal/parent.ts';
 import { asRank, rankOfCommand, silent } from './terminal/rank-terminal.ts';
 import { createTerminal, type Terminal } from './terminal/terminal.ts';
 
@@ -51,6 +52,7 @@ const OUTPUT_LOST = 'A file that the command was to make is there all the same; 
  * @param argv the words after the program's name
  */
 export async function main(argv: readonly string[], terminal: Terminal = createTerminal(process)): Promise<number> {
+  endWithParent(terminal.env);
   // Processes that --launcher starts: nobody types that.
   if (argv[0] === RANK_COMMAND) return (await import('./launched.ts')).runLaunched(argv.slice(1), terminal);
   speakTo('command line');
