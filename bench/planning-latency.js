@@ -1,7 +1,8 @@
 /**
  * Planning over files that answer each read after 2 ms: 2 TB x 10, headers over holes. With the addon's reads,
  * and with those of Node alone, which has four threads for all files. The waiting is made by a library that is
- * loaded before libc (support/slow-reads.c), built here; it also says that the disk has room for the merge.
+ * loaded before libc (support/slow-reads.c), built here; it also says that the disk has room for the merge. And what a
+ * rank takes to adopt such a plan of another one, without and with what it prepares while it waits.
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -55,6 +56,13 @@ export default async function planningLatency(context) {
     one: plan(BY_NODE, {}),
     byNode: plan(BY_NODE, none),
   });
+  /** @type {{ adopt: number[], adoptAhead: number[] }} */
+  const adopting = { adopt: [], adoptAhead: [] };
+  for (let round = 0; round < Math.min(3, context.rounds); round++) {
+    const job = { adopt: { inputs, outputs: [{ path: context.output() }] } };
+    const said = JSON.parse((await run(process.execPath, [CHILD, JSON.stringify(job)], { env })).stdout);
+    for (const name of /** @type {const} */ (['adopt', 'adoptAhead'])) adopting[name].push(said[name]);
+  }
   context.discard('planning-latency');
   const ratio = summary(seconds.byNode).median / summary(seconds.one).median;
   const row = (/** @type {keyof typeof seconds} */ name, /** @type {string} */ what) => ({ what, seconds: spread(summary(seconds[name])) });
@@ -62,7 +70,16 @@ export default async function planningLatency(context) {
     { ...row('all', `plan 2 TB x ${MEMBERS}, ${TENSORS} tensors in ${SHARDS} files each`), goal: GOAL_SECONDS },
     row('one', `plan 2 TB x ${BY_NODE}`),
     { ...row('byNode', `plan 2 TB x ${BY_NODE}, reads by Node`), goal: `${GOAL_RATIO} times` },
+    { what: `adopt the plan of 2 TB x ${MEMBERS}`, seconds: spread(summary(adopting.adopt)) },
+    { what: '  prepared while it was made', seconds: spread(summary(adopting.adoptAhead)) },
   ]);
   console.log(`${ratio.toFixed(1)} times as fast as by Node`);
-  return { micros: MICROS, goalSeconds: GOAL_SECONDS, goalRatio: GOAL_RATIO, ratio, seconds: summaries(seconds) };
+  return {
+    micros: MICROS,
+    goalSeconds: GOAL_SECONDS,
+    goalRatio: GOAL_RATIO,
+    ratio,
+    seconds: summaries(seconds),
+    adopting: summaries(adopting),
+  };
 }

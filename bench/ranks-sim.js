@@ -26,7 +26,7 @@ const CHANGES = [
   ['claims are listed, not tried one by one', { listing: true }],
   ['signs of life are watched at work too; two at a unit at most', { watches: true, mostAtOne: 2 }],
   ['looks at most 0.25 s apart', { pollTo: 0.25 }],
-  ['headers are opened while the plan is made', { adoptSeconds: 0.2 }],
+  ['what headers decide is prepared while the plan is made', { adoptSeconds: 0.4 }],
   ['a rank that is silent for 5 s is worked beside', { quiet: 5 }],
   ['beats tell the age of a unit; again from 1.5 medians', { tells: true, redo: 1.5 }],
 ];

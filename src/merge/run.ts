@@ -16,6 +16,7 @@ import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
 import { withOutside } from './plan/outside.ts';
+import type { Prepared } from './plan/prepare.ts';
 import type { AskedMerge } from './plan/request-digest.ts';
 import type { Plan, PlanRequest } from './plan/types.ts';
 import { isBegunByRanks } from './ranks/board-place.ts';
@@ -114,8 +115,9 @@ export async function planResolved(
   request: PlanRequest,
   { recipe, outside }: { readonly recipe: AskedMerge; readonly outside: readonly OutsidePath[] },
   { memory, force, resume, followLinks, strict, signal }: MachineOptions & Pick<RunOptions, 'signal'>,
+  prepared?: Prepared,
 ): Promise<Plan> {
-  const built = await buildPlan({ ...{ memory, force, resume, followLinks }, ...request, recipe }, signal);
+  const built = await buildPlan({ ...{ memory, force, resume, followLinks }, ...request, recipe }, signal, prepared);
   // Whoever planned it first has said all that there is to say.
   const plan = request.adopted === undefined ? await withMemberWarnings(built, signal) : built;
   if (strict) refuseUnsound(plan.warnings);
@@ -200,7 +202,7 @@ function plannerOf(asked: Asked, options: RecipeOptions): Planner {
   return {
     recipe: asked.recipe,
     resolve: () => resolveRecipe(asked.recipe, options.signal),
-    build: (request: PlanRequest) => planResolved(request, asked, options),
+    build: (request, prepared) => planResolved(request, asked, options, prepared),
   };
 }
 

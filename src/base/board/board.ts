@@ -18,6 +18,8 @@ export interface Sign {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly seconds: number;
+  /** The task that it is at, and for how long by its own clock; null while it is at none. */
+  readonly doing: { readonly task: string; readonly seconds: number } | null;
 }
 
 /** What one of the ranks could not do, as it stands on the board. */
@@ -66,6 +68,7 @@ export interface Board {
 
 /** Names of documents. */
 export const PLAN_RECORD = 'plan.json';
+export const REQUEST_RECORD = 'request.json';
 export const RESULT = 'result.json';
 export const orderRecord = (order: number): string => `order-${order}.json`;
 export const failureRecord = (id: string): string => `failed-${id}.json`;

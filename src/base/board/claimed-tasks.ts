@@ -115,7 +115,12 @@ export class ClaimedTasks {
 
   async *#timed(claimed: ClaimedTask): AsyncGenerator<ClaimedTask> {
     const began = performance.now();
-    yield claimed;
+    this.#presence.isAt(this.#list.nameOf(claimed.task));
+    try {
+      yield claimed;
+    } finally {
+      this.#presence.isAt(null);
+    }
     this.#took.push(performance.now() - began);
   }
 
@@ -124,10 +129,13 @@ export class ClaimedTasks {
     const now = performance.now();
     const left = Array.from({ length: this.#list.count }, (_, task) => task).filter((task) => !this.#list.isFinished(task));
     for (const task of left) if (!this.#seenClaimed.has(task)) this.#seenClaimed.set(task, now);
+    const begun = this.#presence.begun();
+    // Whoever is at it says since when, which may be long before this process had nothing else to do.
+    const since = new Map(left.map((task) => [task, begun.get(this.#list.nameOf(task)) ?? this.#seenClaimed.get(task)!]));
     const own = [...this.#took].sort((a, b) => a - b)[this.#took.length >> 1] ?? 0;
     const patience = Math.max(PATIENCE * own, Math.min(LEAST_PATIENCE_MS, this.#presence.timeout / 2));
-    for (const task of left.sort((a, b) => this.#seenClaimed.get(a)! - this.#seenClaimed.get(b)!)) {
-      const isLate = now - this.#seenClaimed.get(task)! > patience;
+    for (const task of left.sort((a, b) => since.get(a)! - since.get(b)!)) {
+      const isLate = now - since.get(task)! > patience;
       let isShared = false;
       const also = (before: number, isSilent: boolean): boolean => {
         isShared = (isLate || isSilent) && before + 1 < MOST_AT_ONE;

@@ -17,7 +17,7 @@ const CLAIMS = 'claims';
 const BEATS = 'beats';
 /** Names that a board's documents have, and their drafts. */
 export const BOARD_PARTS =
-  /^(?:claims|beats|(?:plan|result|order-\d+|failed-[0-9a-f]{12})\.json|lines-[0-9a-f]{12}\.ndjson|note-[0-9a-f]{12}-\d+)$/;
+  /^(?:claims|beats|(?:plan|request|result|order-\d+|failed-[0-9a-f]{12})\.json|lines-[0-9a-f]{12}\.ndjson|note-[0-9a-f]{12}-\d+)$/;
 
 /** Claims and ids are short words. */
 const LINES = /^lines-([0-9a-f]{12})\.ndjson$/;
@@ -234,15 +234,20 @@ function noFolder(path: string): MergeError {
 /** Null for what is no sign: one that is being written, or of another version. */
 function readSign(text: string): Sign | null {
   try {
-    const { state, rank, launch, host, bytesRead, bytesWritten, seconds } = JSON.parse(text) as Record<string, unknown>;
+    const { state, rank, launch, host, bytesRead, bytesWritten, seconds, doing } = JSON.parse(text) as Record<string, unknown>;
     if (state !== 'here' && state !== 'left' && state !== 'failed') return null;
     const numbers = { rank, bytesRead, bytesWritten, seconds };
     if (!Object.values(numbers).every((n) => Number.isFinite(n) && (n as number) >= 0)) return null;
     if (typeof host !== 'string' || !(launch === null || typeof launch === 'string')) return null;
-    return { state, launch, host, ...(numbers as Record<keyof typeof numbers, number>) };
+    return { state, launch, host, ...(numbers as Record<keyof typeof numbers, number>), doing: readDoing(doing) };
   } catch {
     return null;
   }
+}
+
+function readDoing(said: unknown): Sign['doing'] {
+  const { task, seconds } = (said ?? {}) as Record<string, unknown>;
+  return typeof task === 'string' && Number.isFinite(seconds) && (seconds as number) >= 0 ? { task, seconds: seconds as number } : null;
 }
 
 function linesIn(text: string): unknown[] {

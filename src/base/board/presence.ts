@@ -38,7 +38,7 @@ export class Presence {
   readonly board: Board;
   readonly timeout: number;
   readonly sightings: Sightings;
-  readonly #sign: () => Omit<Sign, 'state'>;
+  readonly #sign: () => Omit<Sign, 'state' | 'doing'>;
   /** Milliseconds from one sign of life to the next. */
   readonly #every: number;
   readonly #lookEvery: number;
@@ -50,6 +50,7 @@ export class Presence {
   #lastBeat = performance.now();
   #state: Sign['state'] = 'here';
   #failure: MergeError | null = null;
+  #doing: { readonly task: string; readonly since: number } | null = null;
   /** Of whom a failure was on the board before this process came. */
   readonly #earlier = new Set<string>();
 
@@ -57,7 +58,7 @@ export class Presence {
    * @param timeout milliseconds after which a silent rank is taken for dead
    * @param lookEvery milliseconds between two looks at the others while this process works
    */
-  constructor(board: Board, timeout: number, sign: () => Omit<Sign, 'state'>, lookEvery = LOOK_MS) {
+  constructor(board: Board, timeout: number, sign: () => Omit<Sign, 'state' | 'doing'>, lookEvery = LOOK_MS) {
     this.#every = Math.max(SHORTEST_MS, Math.min(BEAT_MS, timeout / BEATS_IN_TIMEOUT));
     this.#lookEvery = Math.min(lookEvery, timeout / BEATS_IN_TIMEOUT);
     this.board = board;
@@ -111,7 +112,8 @@ export class Presence {
 
   async #beat(): Promise<void> {
     const now = performance.now();
-    await this.board.beat({ ...this.#sign(), state: this.#state });
+    const doing = this.#doing === null ? null : { task: this.#doing.task, seconds: (now - this.#doing.since) / 1000 };
+    await this.board.beat({ ...this.#sign(), state: this.#state, doing });
     this.#lastBeat = now;
   }
 
@@ -170,6 +172,27 @@ export class Presence {
   /** The ids of those that are at work, this process not among them. */
   atWork(): string[] {
     return [...this.sightings.all()].filter(([, colleague]) => isAtWork(colleague, this.timeout)).map(([id]) => id);
+  }
+
+  /** Says with the next sign of life what this process is at. */
+  isAt(task: string | null): void {
+    this.#doing = task === null ? null : { task, since: performance.now() };
+  }
+
+  /**
+   * When tasks were begun by those at work, the last of them where there are several, on this process's own clock:
+   * each of them says how long it has been at its task.
+   */
+  begun(): ReadonlyMap<string, number> {
+    const now = performance.now();
+    const begun = new Map<string, number>();
+    for (const colleague of this.sightings.all().values()) {
+      const { sign, silentMs } = colleague;
+      if (!sign?.doing || !isAtWork(colleague, this.timeout)) continue;
+      const { task, seconds } = sign.doing;
+      begun.set(task, Math.max(begun.get(task) ?? Number.NEGATIVE_INFINITY, now - silentMs - 1000 * seconds));
+    }
+    return begun;
   }
 
   /** Whoever has a turn; null is nobody that can be told. */

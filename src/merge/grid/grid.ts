@@ -215,7 +215,8 @@ function plannerOf({ asked, options, signal }: AskedGrid, resolve: () => Promise
   return {
     recipe: asked,
     resolve,
-    build: async (request) => plan ?? (await planResolved(request, { recipe: asked, outside: [] }, { ...options, signal })),
+    build: async (request, prepared) =>
+      plan ?? (await planResolved(request, { recipe: asked, outside: [] }, { ...options, signal }, prepared)),
   };
 }
 

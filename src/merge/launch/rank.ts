@@ -33,10 +33,10 @@ export async function* orderEvents(order: Order, rank: Rank | null, signal: Abor
   const planner: Planner = {
     recipe: asked,
     resolve: async () => record.resolved,
-    build: async (request) => {
+    build: async (request, prepared) => {
       const isFirst = request.adopted === undefined;
       const adopted = isFirst ? adoptedRequest(record) : request;
-      const plan = await buildPlan({ ...{ memory, force, followLinks }, ...adopted, recipe: asked, resume: false }, signal);
+      const plan = await buildPlan({ ...{ memory, force, followLinks }, ...adopted, recipe: asked, resume: false }, signal, prepared);
       if (isFirst) await checkOrdered(plan, record, signal);
       // A rank that comes when all is done finds it so, also where it may replace what is there.
       const isMade = isFirst && plan.outputs.length > 0 && (await Promise.all(plan.outputs.map(isPublished))).every(Boolean);

@@ -1,11 +1,9 @@
 import { parseByteSize } from '../../base/byte-size.ts';
-import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base/errors.ts';
+import { type Conflict, ERROR_CODES, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
-import { KnownMetadata } from '../../checkpoints/containers/dcp/known-metadata.ts';
-import { DcpTemplates } from '../../checkpoints/containers/dcp/template.ts';
-import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
+import type { DcpTemplates } from '../../checkpoints/containers/dcp/template.ts';
 import { type ContentSample, sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
@@ -17,33 +15,28 @@ import { policiesOf } from '../../recipe/policy/keys.ts';
 import { treatmentTable } from '../../recipe/policy/table.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
 import { copiedStart, withCopies } from './inputs/copied-start.ts';
-import { type DraftOutput, draftOutput } from './inputs/drafts.ts';
-import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
+import type { DraftOutput } from './inputs/drafts.ts';
+import { OPEN_AT_ONCE } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
-import { Naming } from './inputs/naming.ts';
-import { type Ordered, orderInputs } from './inputs/order.ts';
 import { keepSpots } from './inputs/spots.ts';
 import { BesideNewest, besideOutput } from './outputs/beside.ts';
 import { type Companions, companionsOf } from './outputs/dcp-companions.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
-import { inForm } from './outputs/forms.ts';
-import { isModelAlone, severalContainers } from './outputs/one-format.ts';
 import { outputFiles } from './outputs/output-files.ts';
-import { formatOf, inputPlaces, isFolderPath, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
+import { inputPlaces, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
 import { stripeHints } from './outputs/stripes.ts';
 import { Tokenizers } from './outputs/tokenizers.ts';
+import { type Prepared, prepare } from './prepare.ts';
 import { hasFloatsOnly, parameterCount, quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
 import { requestDigest } from './request-digest.ts';
 import { unequalTensors } from './tensors/equal.ts';
 import { expertOrder } from './tensors/expert-order.ts';
-import { layoutConflicts } from './tensors/layouts.ts';
 import { narrowedWarnings } from './tensors/narrowed.ts';
-import { inSomeFiles, resharded } from './tensors/resharded.ts';
 import { buildSegments, segmentBytes } from './tensors/segments.ts';
 import { type Entries, SharedText } from './tensors/shared-text.ts';
-import { type PlannedTensors, planTensors } from './tensors/tensors.ts';
+import type { PlannedTensors } from './tensors/tensors.ts';
 import { leavesOptimizer, stepsElsewhere } from './tensors/trainer-state.ts';
 import { keptOptimizer, outputDtypes, planPolicies, recordedTreatments } from './tensors/treatments.ts';
 import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
@@ -61,14 +54,22 @@ const MEMORY_PER_TENSOR = 1500;
  * sampled blocks and integer tensors; writes nothing. With `resume`, outputs that are there as this plan
  * makes them are left out and named in `finished`; that may be all of them.
  *
+ * @param prepared what `prepare` made of the same request, where that was done ahead
  * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in
  *   `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for the request itself; whatever {@link openCheckpoint}
  *   throws for a checkpoint that cannot be read; `signal.reason` on an abort.
  */
-export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
+export async function buildPlan(request: PlanRequest, signal?: AbortSignal, prepared?: Prepared): Promise<Plan> {
   const samples = new Samples(signal);
+  const beginSamples = (checkpoints: readonly Checkpoint[]): void => {
+    if (request.adopted === undefined) samples.begin(checkpoints);
+  };
   try {
-    return await planOf(request, samples, signal);
+    const ready = prepared ?? (await prepare(request, signal, beginSamples));
+    const { several } = ready;
+    const asked = several === null ? request : { ...request, format: ready.format };
+    const plan = await planOf({ ...ready, request: asked }, samples, signal);
+    return several === null ? plan : { ...plan, together: [several], warnings: [...plan.warnings, several] };
   } finally {
     await samples.end();
   }
@@ -110,73 +111,10 @@ class Samples {
   }
 }
 
-/** Bytes in a file where the layout has no shards of its own, as help says. */
-const SHARD_SIZE = '5GB';
-
-/**
- * Whether inputs are opened with the state of their optimizers' ranks: training is to go on from all outputs, in the
- * container of the newest, or the model alone is made of the masters that lie there.
- */
-function wantsState({ outputs, format, like, names, shardSize, files }: PlanRequest): boolean {
-  const ofMasters = outputs.every((output) => output.weightsFrom === 'master' && output.for !== 'resume' && !output.convert);
-  if (ofMasters && format !== 'torch') return true;
-  return (
-    outputs.every((output) => output.for === 'resume' && !output.convert && isFolderPath(output.path)) &&
-    (format === undefined || format === 'torch') &&
-    [like, names, shardSize, files].every((option) => option === undefined)
-  );
-}
-
-async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSignal, withState = wantsState(request)): Promise<Plan> {
-  if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
-  if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with --output.' });
-
-  const cache = new OpenCache();
-  const naming = await Naming.of(request);
-  const openInput = async (path: string): Promise<Checkpoint> => {
-    signal?.throwIfAborted();
-    const opened = await openCheckpoint(path, { cache, withState });
-    return naming === null ? opened : naming.name(opened);
-  };
-  const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
-  const checkpoints = ordered.inputs.map((i) => i.checkpoint);
-  // Where the newest has none, what others have of it has no place.
-  if (withState && checkpoints.at(-1)!.fragments === undefined && checkpoints.some(({ fragments }) => fragments !== undefined))
-    return planOf(request, samples, signal, false);
-  const several = severalOf(request, ordered);
-  if (several !== null) {
-    const plan = await planOf({ ...request, format: 'safetensors' }, samples, signal, withState);
-    return { ...plan, together: [several], warnings: [...plan.warnings, several] };
-  }
-  const { adopted } = request;
-  if (adopted === undefined) samples.begin(checkpoints);
-  const like = request.like === undefined ? null : await openInput(request.like);
-  const paths = request.outputs.map(({ path }) => path);
-  const cutting = request.shardSize !== undefined || request.files !== undefined;
-  const converted = request.outputs.some(({ convert }) => convert === true);
-  const newest = like ?? ordered.inputs.at(-1)!.checkpoint;
-  // What training cannot go on from is no checkpoint of DeepSpeed's.
-  const modelAlone = newest.fragments !== undefined && request.outputs.every((output) => output.for !== 'resume');
-  const isOther = converted || naming !== null || modelAlone;
-  const format = request.format ?? formatOf(paths, newest, { converted: isOther, cut: cutting });
-  naming?.checkFormat(format);
-  const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like, format)));
-  const layoutsDiffer = layoutConflicts(
-    drafts.map((d) => ({ path: d.output.path, layout: d.layout })),
-    { modelAlone: format === 'safetensors' && drafts.every(({ output }) => isModelAlone(output)) },
-  );
-  const layout = drafts.at(-1)!.layout;
-  const found = await planTensors(layout, checkpoints, drafts, { ...request, format }, signal);
-  const { shardSize } = request;
-  // As many files as the layout has: what is written of one file alone cannot be gone on with.
-  // Files of ranks hold nothing of the model alone.
-  const size = modelAlone && format === 'safetensors' && !cutting ? { shardSize: SHARD_SIZE } : request;
-  const cut =
-    cutting || size !== request
-      ? resharded(found, layout, drafts, size)
-      : { planned: format === 'dcp' ? inSomeFiles(found, layout, drafts[0]!, layout.files.length) : found, conflicts: [] };
-  const dcpTemplates = new DcpTemplates(cache.of(KnownMetadata));
-  const formed = await inForm(format, cut.planned, { layout, checkpoints, drafts, dcpTemplates, resized: cutting }, signal);
+async function planOf(prepared: Prepared, samples: Samples, signal?: AbortSignal): Promise<Plan> {
+  const { request, ordered, checkpoints, naming, like, layout, format, cutting } = prepared;
+  const { drafts, layoutsDiffer, found, cut, dcpTemplates, formed } = prepared;
+  const { adopted, shardSize } = request;
   const { planned, dcp, forms } = formed;
   const { participates, targets } = planned;
 
@@ -378,15 +316,6 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     warnings: planWarnings(outputs),
     ...(request.unplaced && { unplaced: true }),
   };
-}
-
-/** Whether and why all outputs are safetensors, though the newest members of some are not. */
-function severalOf(request: PlanRequest, ordered: Ordered): Warning | null {
-  const { outputs, format, like, names, shardSize, files } = request;
-  if (format !== undefined || like !== undefined || names !== undefined) return null;
-  if (outputs.length < 2 || outputs.some((output) => output.convert || !isModelAlone(output))) return null;
-  const following = outputs.map(({ path }, k) => ({ path, newest: ordered.inputs[ordered.outputs[k]!.members.at(-1)!]!.checkpoint }));
-  return severalContainers(following, { cut: shardSize !== undefined || files !== undefined });
 }
 
 function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput {

@@ -176,7 +176,7 @@ class RanksMerge {
     }
   }
 
-  #sign(): Omit<Sign, 'state'> {
+  #sign(): Omit<Sign, 'state' | 'doing'> {
     return { ...signOf(this.#rank), ...this.#own };
   }
 

@@ -64,13 +64,12 @@ export async function planRecord(
 ): Promise<PlanRecord> {
   const content = await contentsOf(plan, signal);
   const made = new Set(plan.outputs.map(({ path }) => path));
-  const { force, resume, memory, followLinks, ...asked } = resolved;
   return {
     schema: 'ckpt-merge/ranks',
     version: 1,
     program: version,
     ...{ request: about.request, launch: about.launch, by: about.by },
-    resolved: { ...asked, outputs: resolved.outputs.filter(({ path }) => made.has(path)) },
+    resolved: { ...recorded(resolved), outputs: resolved.outputs.filter(({ path }) => made.has(path)) },
     finished: plan.finished,
     unitBytes: about.unitBytes ?? unitBytesOf(plan, about.size),
     members: plan.members.map(({ path, fingerprint, checkpoint }, m) => ({
@@ -169,6 +168,30 @@ export function adoptedRequest(record: PlanRecord): PlanRequest {
   const fingerprints = new Map(record.members.map(({ path, fingerprint }) => [path, fingerprint]));
   const adopted: AdoptedPlan = { fingerprints, warnings: record.outputs.map(({ warnings }) => warnings) };
   return { ...record.resolved, adopted };
+}
+
+/**
+ * The request that the planner plans, as it says it before it has planned: the others prepare meanwhile what the
+ * headers of its inputs decide.
+ */
+export const requestText = (resolved: PlanRequest): string => recordText({ resolved: recorded(resolved) });
+
+/** Null for what is no such text. */
+export function readRequestText(text: string): PlanRequest | null {
+  try {
+    const { resolved } = readRecordText(text) as Partial<Pick<PlanRecord, 'resolved'>>;
+    return [resolved?.inputs, resolved?.outputs].every(Array.isArray) ? resolved! : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether a record is of the plan of this request. */
+export const isOfRequest = (record: PlanRecord, resolved: PlanRequest): boolean => documentText(record.resolved) === documentText(resolved);
+
+/** What of a request is the same for all ranks. */
+function recorded({ force, resume, memory, followLinks, ...asked }: PlanRequest): PlanRequest {
+  return asked;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { PLAN_RECORD } from '../../base/board/board.ts';
+import { type Board, PLAN_RECORD, REQUEST_RECORD } from '../../base/board/board.ts';
 import { FolderBoard } from '../../base/board/folder-board.ts';
 import { Backoff, type Presence } from '../../base/board/presence.ts';
 import { SYSTEM, type System } from '../../base/disk/system.ts';
@@ -9,16 +9,20 @@ import type { MergeEvent } from '../engine/events.ts';
 import type { ExecuteOptions } from '../engine/execute.ts';
 import { holdShared } from '../output/shared-publication.ts';
 import { isPublished } from '../plan/outputs/finished.ts';
+import { type Prepared, prepare } from '../plan/prepare.ts';
 import type { AskedMerge } from '../plan/request-digest.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { boardPlace, isBegunByRanks } from './board-place.ts';
 import {
   adoptedRequest,
   checkAdopted,
+  isOfRequest,
   type PlanRecord,
   parseRecord,
   planRecord,
+  readRequestText,
   recordText,
+  requestText,
   type Sampling,
   wrongRecord,
 } from './plan-record.ts';
@@ -28,8 +32,8 @@ import { sharedFingerprints } from './shared-fingerprints.ts';
 export interface Planner {
   readonly recipe: AskedMerge;
   resolve(): Promise<PlanRequest>;
-  /** @throws every conflict of the plan */
-  build(request: PlanRequest): Promise<Plan>;
+  /** @param prepared what was made of the same request ahead @throws every conflict of the plan */
+  build(request: PlanRequest, prepared?: Prepared): Promise<Plan>;
 }
 
 /** What ranks are to make, as the first of them plans or planned it. */
@@ -76,7 +80,7 @@ export class SharedPlan {
         const text = await (await FolderBoard.join(this.#system, folder)).get(PLAN_RECORD);
         if (text !== null) {
           const record = parseRecord(text, { recipe, request }, folder.path);
-          return { plan: await this.#adopt(record, folder.path, this.#sampling(null)), record };
+          return { plan: await this.#adopt(record, { path: folder.path, sampling: this.#sampling(null) }), record };
         }
       } finally {
         await folder.close();
@@ -98,11 +102,12 @@ export class SharedPlan {
         throw isOther ? wrongRecord(path, `is none: ${error.message}`, error) : error;
       });
     const before = await read();
+    let ahead: PreparedAhead | null = null;
     for (let text = before; ; text = await read()) {
       if (text !== null) {
         const record = parseRecord(text, { recipe: this.#planner.recipe, request }, path);
         const isOld = before !== null && (await this.#isOfEarlier(record, presence));
-        const plan = await this.#adopt(record, path, isOld ? this.#sampling(presence) : null);
+        const plan = await this.#adopt(record, { path, sampling: isOld ? this.#sampling(presence) : null, ahead: await ahead?.of(record) });
         if (isOld) yield { type: 'warning', warning: goesOn(plan, path) };
         return { plan, record };
       }
@@ -111,6 +116,7 @@ export class SharedPlan {
         // Whoever had it may have written it before it fell silent.
         if ((await read()) !== null) continue;
         const resolved = await this.#planner.resolve();
+        await board.put(REQUEST_RECORD, requestText(resolved));
         // What is there as it would be made is made, whatever was to be replaced.
         const plan = await this.#planner.build({ ...resolved, resume: true });
         const { launch = null, size = 1 } = this.#rank ?? {};
@@ -120,8 +126,15 @@ export class SharedPlan {
         return { plan, record };
       }
       if (await board.gone()) throw new BoardGone('', { cause: goneBoard(path) });
+      ahead ??= await this.#preparing(board);
       await backoff.pause(this.#options.signal);
     }
+  }
+
+  /** Begins to prepare what the planner said that it plans, as soon as it did: the plan itself takes it much longer. */
+  async #preparing(board: Board): Promise<PreparedAhead | null> {
+    const text = await board.get(REQUEST_RECORD).catch(() => null);
+    return text === null ? null : new PreparedAhead(readRequestText(text), this.#options.signal);
   }
 
   /** Whether a plan that was there is of an earlier start of the command. */
@@ -144,11 +157,14 @@ export class SharedPlan {
   }
 
   /** @param sampling where the record is of an earlier start: see `checkAdopted` */
-  async #adopt(record: PlanRecord, path: string, sampling: Sampling | null): Promise<Plan> {
+  async #adopt(
+    record: PlanRecord,
+    { path, sampling, ahead }: { readonly path: string; readonly sampling: Sampling | null; readonly ahead?: Prepared | undefined },
+  ): Promise<Plan> {
     try {
       const request = adoptedRequest(record);
       if (request.outputs.length === 0) return await this.#planner.build({ ...(await this.#planner.resolve()), resume: true });
-      const plan = { ...(await this.#planOf(request)), finished: record.finished };
+      const plan = { ...(await this.#planOf(request, ahead)), finished: record.finished };
       await checkAdopted(plan, record, { path, sampling, signal: this.#options.signal });
       return plan;
     } catch (error) {
@@ -165,19 +181,36 @@ export class SharedPlan {
   }
 
   /** The plan of what others began, and may have published in part or as a whole since. */
-  async #planOf(request: PlanRequest): Promise<Plan> {
+  async #planOf(request: PlanRequest, ahead: Prepared | undefined): Promise<Plan> {
     const { build } = this.#planner;
     try {
-      return await build({ ...request, resume: false });
+      return await build({ ...request, resume: false }, ahead);
     } catch (error) {
       if (!(error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS')) throw error;
-      const plan = await build({ ...request, resume: false, force: true });
+      const plan = await build({ ...request, resume: false, force: true }, ahead);
       const published = await Promise.all(plan.outputs.map(isPublished));
       // Where something else lies, that is what is wrong.
       const isThere = await Promise.all(plan.outputs.map(({ path }) => this.#system.fs.lstat(path).catch(() => null)));
       if (isThere.some((there, k) => there !== null && !published[k])) throw error;
       return plan;
     }
+  }
+}
+
+/** A request that is prepared while its plan is waited for. */
+class PreparedAhead {
+  readonly #request: PlanRequest | null;
+  readonly #prepared: Promise<Prepared | undefined>;
+
+  constructor(request: PlanRequest | null, signal: AbortSignal | undefined) {
+    this.#request = request;
+    // What cannot be prepared is told where the plan is adopted: its inputs may have been on their way.
+    this.#prepared = request === null ? Promise.resolve(undefined) : prepare(request, signal).catch(() => undefined);
+  }
+
+  /** What was prepared, where a record is of the same request. */
+  async of(record: PlanRecord): Promise<Prepared | undefined> {
+    return this.#request !== null && isOfRequest(record, this.#request) ? this.#prepared : undefined;
   }
 }
 

@@ -30,7 +30,16 @@ const withLink = (link: typeof fs.link): System => ({ ...SYSTEM, fs: { ...fs, li
 const failing = (code: string) => async () => {
   throw Object.assign(new Error(code), { errno: code });
 };
-const SIGN: Sign = { state: 'here', rank: 1, launch: null, host: 'a', bytesRead: 5, bytesWritten: 2, seconds: 1 };
+const SIGN: Sign = {
+  state: 'here',
+  rank: 1,
+  launch: null,
+  host: 'a',
+  bytesRead: 5,
+  bytesWritten: 2,
+  seconds: 1,
+  doing: { task: 'unit-3', seconds: 0.5 },
+};
 
 describe('a claim', () => {
   it.each([

@@ -39,3 +39,28 @@ it('a process that stalls goes on where tasks only read, and is dropped where th
   expect(await stalled(true)).toEqual([0, 1, 2]);
   await expect(stalled(false)).rejects.toBeInstanceOf(Dropped);
 });
+
+it.each([
+  ['long ago is done as well at once', { task: 't-0', seconds: 100 }, { task: 0, isShared: true }],
+  ['just now is left to it', { task: 't-0', seconds: 0 }, null],
+  ['at a time that nobody says is left to it, until it was seen for long enough', null, null],
+])('a task that another process began %s', async (_, doing, expected) => {
+  const path = join(temporaryFolder(), 'board');
+  mkdirSync(path, { mode: 0o700 });
+  const folders = [await HeldFolder.open(SYSTEM, path), await HeldFolder.open(SYSTEM, path)];
+  const sign = { rank: 0, launch: null, host: 'a', bytesRead: 0, bytesWritten: 0, seconds: 0 };
+  const other = await FolderBoard.join(SYSTEM, folders[0]!);
+  expect(await other.claim('t-0.0')).toBe(true);
+  await other.beat({ ...sign, state: 'here', doing });
+  const presence = new Presence(await FolderBoard.join(SYSTEM, folders[1]!), 600_000, () => sign);
+  const list: TaskList = { count: 1, nameOf: (task) => `t-${task}`, isFinished: () => false, read: async () => 'open' };
+  try {
+    await presence.begin();
+    const tasks = new ClaimedTasks(presence, list, { rank: 1, size: 2, signal: undefined }).tasks(async () => {});
+    expect((await tasks.next()).value).toEqual(expected);
+    await tasks.return(null);
+  } finally {
+    await presence.end('left');
+    for (const folder of folders) await folder.close();
+  }
+});
