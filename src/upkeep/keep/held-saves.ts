@@ -18,15 +18,29 @@ const OPTIMIZER = /(^|[^A-Za-z])[Oo]ptim(s|i[sz]ers?)?(?![a-z])|zero_pp/;
 /** What else says that a trainer goes on from it, or may. */
 const STATE = /\.distcp$|^common\.pt$|random_states|rng_state|^dist_ckpt|training_state/;
 
-/** Saves that stay whatever the windows say, with the reasons. */
+/** Saves that stay whatever the windows say, by their places among all. */
+export interface HeldSaves {
+  /** With the reasons, now. */
+  readonly now: ReadonlyMap<number, readonly string[]>;
+  /**
+   * Those that stay held as the run goes on: what is the newest to resume from, and what a tracker names, is a newer save by
+   * then where it is the newest now; a tracker may be one save late.
+   */
+  readonly later: ReadonlySet<number>;
+}
+
 export async function heldFast(
   run: Run,
   saves: readonly RunCheckpoint[],
   steps: readonly number[],
   names: { readonly keepSteps: string },
-): Promise<ReadonlyMap<number, readonly string[]>> {
-  const held = new Map<number, string[]>();
-  const hold = (i: number, why: string) => held.set(i, [...(held.get(i) ?? []), why]);
+): Promise<HeldSaves> {
+  const [now, later] = [new Map<number, string[]>(), new Set<number>()];
+  const last = saves.length - 1;
+  const hold = (i: number, why: string, stays: boolean) => {
+    now.set(i, [...(now.get(i) ?? []), why]);
+    if (stays) later.add(i);
+  };
   const unknown = steps.filter((step) => !saves.some((save) => save.step === step));
   if (unknown.length > 0) {
     throw new MergeError(
@@ -38,12 +52,12 @@ export async function heldFast(
     );
   }
   for (const [i, { step }] of saves.entries())
-    if (step !== null && steps.includes(step)) hold(i, `${optionName(names.keepSteps)} names it`);
+    if (step !== null && steps.includes(step)) hold(i, `${optionName(names.keepSteps)} names it`, true);
   // A save that may hold a state is no reason to let go of one that surely does.
   for (let i = saves.length - 1, found = false; i >= 0; i--) {
     const state = saves[i]!.holdsOptimizer ? 'optimizer' : await stateIn(wholeOf(run, saves[i]!));
     if (state === null || (found && state !== 'optimizer')) continue;
-    hold(i, state === 'optimizer' ? NEWEST : "may hold a trainer's state");
+    hold(i, state === 'optimizer' ? NEWEST : "may hold a trainer's state", i < last);
     found = true;
     if (state === 'optimizer') break;
   }
@@ -52,18 +66,18 @@ export async function heldFast(
       const said = await trackedNames(join(run.path, name));
       const named = new Set(said.map((one) => positionFromName(one)?.step));
       for (const [i, save] of saves.entries())
-        if (said.includes(save.name) || (save.step !== null && named.has(save.step))) hold(i, `${name} names it`);
+        if (said.includes(save.name) || (save.step !== null && named.has(save.step))) hold(i, `${name} names it`, i < last - 1);
     }
     // A tracker may be one: OLMo's `latest` leads to a save, and is no file.
     if (kind === 'link') {
       const to = await SYSTEM.fs.realpath(join(run.path, name)).catch(() => null);
       for (const [i, { path }] of saves.entries()) {
         if (to !== null && path !== join(run.path, name) && (await SYSTEM.fs.realpath(path).catch(() => path)) === to)
-          hold(i, `${name} leads to it`);
+          hold(i, `${name} leads to it`, i < (TRACKERS.has(name) ? last - 1 : last));
       }
     }
   }
-  return held;
+  return { now, later };
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Quantity, Run, RunCheckpoint, TokenSource } from '../../checkpoint
 import { checkGiven, type Taken } from '../../recipe/given.ts';
 import { TOKENS } from '../../recipe/options.ts';
 import { heldFast } from './held-saves.ts';
-import { mostKept, type RetainedWindow, retained, retainedBy, type Spacing, windowsFor } from './retention.ts';
+import { mostKept, type RetainedWindow, retained, retainedBy, type Spacing, savesWithin, windowsFor } from './retention.ts';
 import { bytesOfAll } from './save-bytes.ts';
 import { wholeOf } from './whole-save.ts';
 
@@ -145,9 +145,10 @@ export async function keepIn(
   const positions = positionsOf(run, saves, unit);
   const interval = intervalOf(options, positions, unit, names);
   const fast = await heldFast(run, saves, options.keepSteps ?? [], names);
-  const held = new Set([...fast.keys()].map((i) => positions[i]!));
-  const future = { spacing: asked.spacing, interval, fast: held };
-  const windows = fitting(options, asked, positions, unit, { ...future, names });
+  const at = (saves: Iterable<number>) => new Set([...saves].map((i) => positions[i]!));
+  const held = at(fast.now.keys());
+  const future: Future = { positions, spacing: asked.spacing, interval, held, fast: at(fast.later) };
+  const windows = fitting(options, asked, unit, { ...future, names });
   const members = retainedBy(positions, windows, asked.spacing);
   const needed = retained(positions, windows, asked.spacing, held);
   const spare = withinBudget(positions.length, needed, options.budget);
@@ -158,7 +159,7 @@ export async function keepIn(
   const list = saves.map((save, i): KeptSave => {
     const { step, tokens } = save;
     const why = texts.filter((_, w) => members[w]!.includes(i));
-    const held = [...(i === newest ? ['the newest'] : []), ...(fast.get(i) ?? [])];
+    const held = [...(i === newest ? ['the newest'] : []), ...(fast.now.get(i) ?? [])];
     return { path: wholeOf(run, save), step, tokens, bytes: bytes[i]!, why: [...why, ...held, ...(spare.has(i) ? [ROOM] : [])], held };
   });
   const others = run.checkpoints.length - saves.length;
@@ -174,7 +175,7 @@ export async function keepIn(
       const from = asked.spacing === 'ratio' ? positions[newest]! * (1 - length) : positions[newest]! - length;
       return { window: texts[w]!, members: least, apart, now: positions.filter((t, i) => kept.has(i) && t > from).length };
     }),
-    most: mostKept(positions, windows, future),
+    most: mostAtOnce(windows, future),
     keep: list.filter((_, i) => kept.has(i)),
     delete: list.filter((_, i) => !kept.has(i)),
     notes: [
@@ -294,15 +295,29 @@ function intervalOf({ saveEvery }: KeepRequest, positions: readonly number[], un
   return Math.min(...positions.slice(1).map((t, i) => t - positions[i]!));
 }
 
+/** What a plan is reckoned with: where saves are, how they go on, and which of them are held now, and which later too. */
+interface Future {
+  readonly positions: readonly number[];
+  readonly spacing: Spacing;
+  readonly interval: number;
+  readonly held: ReadonlySet<number>;
+  readonly fast: ReadonlySet<number>;
+}
+
+/** The most saves that are kept at once, now and later. */
+function mostAtOnce(windows: readonly RetainedWindow[], future: Future): number {
+  const { positions, spacing, held } = future;
+  return Math.max(retained(positions, windows, spacing, held).size, mostKept(positions, windows, future));
+}
+
 /** The windows with as many members as the budget allows. @throws MergeError E_OPTION where it allows too few */
 function fitting(
   { budget, atLeast = LEAST }: KeepRequest,
   { windows, spacing }: Asked,
-  positions: readonly number[],
   unit: 'tokens' | 'steps',
-  future: { readonly spacing: Spacing; readonly interval: number; readonly fast: ReadonlySet<number>; readonly names: KeepNames },
+  future: Future & { readonly names: KeepNames },
 ): readonly RetainedWindow[] {
-  const { interval, names } = future;
+  const { positions, interval, names } = future;
   const at = (position: number) => aboutQuantity({ value: position, unit });
   const first = positions[0]!;
   if (spacing === 'ratio' && first <= 0) {
@@ -311,20 +326,20 @@ function fitting(
     });
   }
   const lengths = windows.map(({ length }) => length);
-  const narrow = spacing === 'uniform' ? windows.find(({ length }) => Math.floor(length / interval) < atLeast) : undefined;
+  const narrow = spacing === 'uniform' ? windows.find(({ length }) => savesWithin(length, interval) < atLeast) : undefined;
   if (narrow !== undefined) {
-    const saves = Math.floor(narrow.length / interval);
+    const saves = savesWithin(narrow.length, interval);
     throw new MergeError(
       'E_OPTION',
       `a window of ${narrow.text} holds ${saves} of the saves, one every ${at(interval)}, and ${atLeast} members are asked for`,
       {
-        help: `Ask for a wider window, or for fewer members with ${optionName(names.atLeast)}.`,
+        help: `Ask for a window wider than ${at((atLeast - 1) * interval)}, or for fewer members with ${optionName(names.atLeast)} ${saves}.`,
       },
     );
   }
   const need = (members: number): readonly [RetainedWindow[], number] => {
     const found = windowsFor(lengths, members, spacing, interval);
-    return [found, mostKept(positions, found, future)];
+    return [found, mostAtOnce(found, future)];
   };
   let [best, cost] = need(atLeast);
   if (cost > budget) {
@@ -336,7 +351,7 @@ function fitting(
     );
   }
   // More members where there is room: the need grows with them, but for a step back where buckets divide well.
-  const most = spacing === 'uniform' ? Math.floor(lengths.at(-1)! / interval) : budget;
+  const most = spacing === 'uniform' ? savesWithin(lengths.at(-1)!, interval) : budget;
   let [low, high] = [atLeast, Math.min(most, budget)];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);

@@ -22,10 +22,14 @@ export interface RetainedWindow {
 
 /** Saves that are simulated at most: a run of thirty windows of 160 saves. */
 const MOST_SAVES = 5000;
+/** Of these the most that are followed for where saves may lie in their buckets: above that the need is known to one save. */
+const MOST_PLACES = 1000;
 /** Times its length so far that a run is followed where windows are shares of it. */
 const GROWTH = 4;
 /** Buckets a hair shorter than they may be, so that rounding of logarithms costs no member. */
 const HAIR = 1e-9;
+/** Takes from a quotient what rounding may have added: the end of a bucket, as 144 / 4.8, is in it. */
+const ROUNDED = 1 - 2 ** -48;
 
 /** Where a save stands on the line that is cut into buckets. */
 function measured(position: number, spacing: Spacing): number {
@@ -36,6 +40,11 @@ function lengthOf(window: number, spacing: Spacing): number {
   return spacing === 'uniform' ? window : -Math.log1p(-window);
 }
 
+/** Saves that a half-open window (T − L, T] holds wherever it ends at one: all T − k · interval of which k · interval < L. */
+export function savesWithin(length: number, interval: number): number {
+  return Math.ceil(length / interval);
+}
+
 /**
  * The buckets of windows that are to hold so many members each, narrowest first.
  * @param lengths rising
@@ -44,7 +53,7 @@ function lengthOf(window: number, spacing: Spacing): number {
 export function windowsFor(lengths: readonly number[], members: number, spacing: Spacing, interval: number): RetainedWindow[] {
   const windows: RetainedWindow[] = [];
   for (const length of lengths) {
-    const own = spacing === 'uniform' ? Math.min(members, Math.floor(length / interval)) : members;
+    const own = spacing === 'uniform' ? Math.min(members, savesWithin(length, interval)) : members;
     const most = (lengthOf(length, spacing) / own) * (spacing === 'uniform' ? 1 : 1 - HAIR);
     const narrower = windows.at(-1)?.bucket;
     const bucket = narrower === undefined ? most : narrower * Math.max(1, Math.floor(most / narrower + HAIR));
@@ -64,7 +73,7 @@ export function retainedBy(positions: readonly number[], windows: readonly Retai
   const kept = windows.map(({ bucket }, w) => {
     let before = Number.NEGATIVE_INFINITY;
     return positions.flatMap((position, i) => {
-      const at = Math.ceil(measured(position, spacing) / bucket);
+      const at = Math.ceil((measured(position, spacing) / bucket) * ROUNDED);
       const first = at > before && position > from[w]!;
       before = at;
       return first ? [i] : [];
@@ -105,7 +114,8 @@ export function mostKept(
 ): number {
   const newest = positions.at(-1)!;
   const ahead = spacing === 'uniform' ? 3 * windows.at(-1)!.length : (GROWTH - 1) * newest;
-  const saves = Math.min(MOST_SAVES, Math.ceil(ahead / interval));
+  const places = spacing === 'uniform' ? Math.min(MOST_PLACES, placesInBuckets(windows, interval)) : 0;
+  const saves = Math.min(MOST_SAVES, Math.ceil(ahead / interval) + places);
   let left = [...positions];
   let most = 0;
   for (let save = 0; save <= saves; save++) {
@@ -115,4 +125,17 @@ export function mostKept(
     most = Math.max(most, left.length);
   }
   return most;
+}
+
+/**
+ * After how many saves they lie in their buckets as they did before: buckets of wider windows are whole ones of the
+ * narrowest, so that the widest decides. Infinite where numbers are too large to say.
+ */
+function placesInBuckets(windows: readonly RetainedWindow[], interval: number): number {
+  const [{ length, members, bucket }, widest] = [windows[0]!, windows.at(-1)!];
+  const [widestTimes, intervalTimes] = [length * Math.round(widest.bucket / bucket), interval * members];
+  if (!Number.isSafeInteger(widestTimes) || !Number.isSafeInteger(intervalTimes)) return Number.POSITIVE_INFINITY;
+  let [a, b] = [widestTimes, intervalTimes];
+  while (b !== 0) [a, b] = [b, a % b];
+  return widestTimes / a;
 }

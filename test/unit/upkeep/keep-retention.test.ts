@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { splitMix64 } from '../../../src/base/numbers/random.ts';
-import { mostKept, type RetainedWindow, retained, type Spacing, windowsFor } from '../../../src/upkeep/keep/retention.ts';
+import { mostKept, type RetainedWindow, retained, type Spacing, savesWithin, windowsFor } from '../../../src/upkeep/keep/retention.ts';
 
 const NONE: ReadonlySet<number> = new Set();
 
@@ -47,6 +47,46 @@ describe('saves that are kept', () => {
     const said = mostKept(saves.slice(0, 1), windows, { spacing: 'uniform', interval, fast: NONE });
     expect(most).toBe(said);
     expect(most).toBeLessThan(saves.length / 2);
+  });
+
+  it('are as many at once as was said, of any windows, and hold what these can hold: counted over 600 saves', () => {
+    const next = splitMix64(18);
+    const upTo = (most: number) => Number(next() % BigInt(most)) + 1;
+    for (let round = 0; round < 25; round++) {
+      const [interval, start] = [upTo(12), upTo(100)];
+      const lengths = [...new Set(Array.from({ length: upTo(3) }, () => interval + upTo(20 * interval)))].sort((a, b) => a - b);
+      const saves = even(600, interval, start);
+      // What a window holds where nothing is deleted, by its definition, wherever it ends.
+      const all = lengths.map((length) =>
+        Math.min(...saves.slice(-50).map((end) => saves.filter((t) => t > end - length && t <= end).length)),
+      );
+      expect(lengths.map((length) => savesWithin(length, interval))).toEqual(all);
+      for (const members of [upTo(all[0]!), all[0]!, all.at(-1)!]) {
+        const windows = windowsFor(lengths, members, 'uniform', interval);
+        const { most, short } = simulate(saves, windows, 'uniform');
+        expect(short).toEqual([]);
+        expect(windows.map((window) => window.members)).toEqual(all.map((count) => Math.min(count, members)));
+        expect({
+          lengths,
+          interval,
+          members,
+          most: mostKept(saves.slice(0, 1), windows, { spacing: 'uniform', interval, fast: NONE }),
+        }).toEqual({ lengths, interval, members, most });
+      }
+    }
+  });
+
+  it.each([
+    ['are rounded to the end of a bucket', [24, 93, 149], 5, 4],
+    ['are rounded to the end of a bucket', [81, 112, 153], 8, 4],
+    ['come into the same places of their buckets after many windows', [53, 72, 173], 1, 6],
+    ['come into the same places of their buckets after many windows', [64, 90, 342], 1, 11],
+  ])('are as many as was said where they %s: windows %j', (_, lengths, members, interval) => {
+    const windows = windowsFor(lengths, members, 'uniform', interval);
+    const saves = even(1500, interval, 7);
+    expect(mostKept(saves.slice(0, 1), windows, { spacing: 'uniform', interval, fast: NONE })).toBe(
+      simulate(saves, windows, 'uniform').most,
+    );
   });
 
   it('hold windows of uneven saves as well, as long as none is further apart than a bucket', () => {

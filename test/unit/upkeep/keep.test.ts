@@ -78,6 +78,36 @@ describe('keep', () => {
     expect(none.notes.join()).not.toContain('needed');
   });
 
+  it.each([['a tracker'], ['a link']])(
+    'asks for no save beside the windows for what moves with the newest: optimizer and %s',
+    async (kind) => {
+      writeFileSync(join(run, 'checkpoint-2000', 'optimizer.pt'), 'x');
+      if (kind === 'a link') symlinkSync('checkpoint-2000', join(run, 'last'));
+      // A tracker is written after its save, and names the one before until then.
+      else writeFileSync(join(run, 'latest'), 'checkpoint-1900');
+      const report = await plan({ windows: ['400steps'], budget: 4 });
+      expect(steps(report.keep)).toEqual([1700, 1800, 1900, 2000]);
+      expect(report.most).toBe(4);
+      expect(report.notes.join()).not.toContain('not needed');
+      const error = await mergeError(() => plan({ windows: ['400steps'], budget: 3 }));
+      expect(error.message).toContain('need 4 saves at once');
+      // A step that is named is held for good, and so is what a link leads to that is older.
+      expect((await mergeError(() => plan({ windows: ['400steps'], budget: 4, keepSteps: [2000] }))).message).toContain('need 5 saves');
+      symlinkSync('checkpoint-1800', join(run, 'best'));
+      expect((await mergeError(() => plan({ windows: ['400steps'], budget: 4 }))).message).toContain('need 5 saves');
+    },
+  );
+
+  it('takes a window for as wide as the saves that it holds: (T - 350, T] has four, 100 apart', async () => {
+    const report = await plan({ windows: ['350steps'], budget: 4 });
+    expect(report.windows).toMatchObject([{ members: 4, now: 4 }]);
+    expect(await mergeError(() => plan({ windows: ['300steps'], budget: 20 }))).toMatchObject({
+      message: 'a window of 300steps holds 3 of the saves, one every 100 steps, and 4 members are asked for',
+      help: 'Ask for a window wider than 300 steps, or for fewer members with atLeast 3.',
+    });
+    expect((await plan({ windows: ['301steps'], budget: 4 })).windows).toMatchObject([{ members: 4, now: 4 }]);
+  });
+
   it('never lets go of what a tracker or a link leads to, one that is named, or the newest to resume from', async () => {
     writeFileSync(join(run, 'latest'), 'checkpoint-300');
     symlinkSync('checkpoint-600', join(run, 'best'));
