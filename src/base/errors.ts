@@ -227,6 +227,7 @@ export const WARNING_CODES = {
   W_RANK_FILE: 'The last rank has no file of a part of the model of which others have one: it may be lost, and tensors then end too early.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
   W_TRAINER_STATE: 'A state file (trainer_state.json and the like) cannot be read, or names another step than the folder.',
+  W_SAVE_ASIDE: 'A save is hidden because a script that puts its copy in its place was cut short.',
   W_SAME_STEP: 'Two checkpoints of a run stand at the same step; one is left out.',
   W_DEQUANTISED: 'Quantised weights are stored as plain floats.',
   W_WRAPPED_NAMES:

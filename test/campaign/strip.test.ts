@@ -595,17 +595,85 @@ describe('what is in the way of copies', () => {
 });
 
 it('a file of somebody under the name of a copy stays, and its save too; what was set aside is told of', async () => {
-  rmSync(run, { recursive: true });
-  writeRun(run, [100, 200, 300, 400, 500].map(entry));
   mkdirSync(join(run, '.checkpoint-200.full'));
   writeFileSync(join(run, '.checkpoint-200.full', 'model'), 'whole');
   const before = treeOf(run);
   const report = await strip(asked());
   expect(report.left).toContainEqual(expect.objectContaining({ step: 200, reason: expect.stringContaining('lies in the way') }));
-  expect(report.notes.join()).toContain('.checkpoint-200.full was set aside by a script that was cut short');
+  expect(report.unfinished).toMatchObject([{ path: join(run, 'checkpoint-200'), end: 'leave' }]);
+  expect(stripText(report, COLORS)).toContain('checkpoint-200 was set aside as .checkpoint-200.full by a script that was cut short, and ');
   expect(report.copies.map(({ step }) => step)).toEqual([100, 300, 400]);
   expect(treeOf(run)).toEqual(before);
   replace(report);
   expect(names(join(run, '.checkpoint-200.full'))).toEqual(['model']);
   expect(names(join(run, 'checkpoint-200'))).toContain('optimizer.pt');
+});
+
+describe('a script that is made anew, after one that was cut short', () => {
+  const aside = (step: number) => renameSync(join(run, `checkpoint-${step}`), join(run, `.checkpoint-${step}.full`));
+  const holds = (step: number, name: string) => existsSync(join(run, `checkpoint-${step}`, name));
+
+  it('goes on with each save that was set aside, and none is lost', async () => {
+    await strip(asked());
+    const models = [100, 200, 300, 400].map((step) => readOracle(join(run, `checkpoint-${step}`, 'model.safetensors')));
+    for (const step of [100, 200, 300, 400]) aside(step);
+    // 100 was moved, 200 waits for its copy, the copy of 300 is another's, that of 400 is gone.
+    renameSync(at('copies', 'checkpoint-100'), join(run, 'checkpoint-100'));
+    rmSync(at('copies', 'checkpoint-300'), { recursive: true });
+    cpSync(at('copies', 'checkpoint-200'), at('copies', 'checkpoint-300'), { recursive: true });
+    rmSync(at('copies', 'checkpoint-400'), { recursive: true });
+    const options = asked({ windows: ['400steps'], saveEvery: '100steps' });
+    expect((await keep({ run, budget: 9, windows: ['400steps'], saveEvery: '100steps' })).notes.join()).toContain(
+      'checkpoint-100 was set aside',
+    );
+    expect((await discoverRun(run)).warnings).toContainEqual(
+      expect.objectContaining({ code: 'W_SAVE_ASIDE', message: expect.stringContaining('and so were 3 others') }),
+    );
+    const report = await strip(options);
+    expect(report.unfinished.map(({ step, end }) => [step, end])).toEqual([
+      [100, 'finish'],
+      [200, 'finish'],
+      [300, 'restore'],
+      [400, 'restore'],
+    ]);
+    expect(report.notes.join()).not.toContain('set aside');
+    replace(report);
+    expect(names(run)).toEqual([100, 200, 300, 400, 500].map((step) => `checkpoint-${step}`));
+    expect([100, 200, 300, 400].map((step) => holds(step, 'optimizer.pt'))).toEqual([false, false, true, true]);
+    const now = [100, 200, 300, 400].map((step) => readOracle(join(run, `checkpoint-${step}`, 'model.safetensors')));
+    expect(now.map((tensors) => tensors.get(MODEL[0].name)!.bytes)).toEqual(models.map((tensors) => tensors.get(MODEL[0].name)!.bytes));
+    // What was moved back is stripped by the next.
+    rmSync(at('copies', 'checkpoint-300'), { recursive: true });
+    expect((await strip(options)).copies.map(({ step }) => step)).toEqual([300, 400]);
+  });
+
+  it.each([
+    ['another save', () => writeRun(run, [{ ...entry(200), seed: 7 }])],
+    ['the copy of another', () => cpSync(at('copies', 'checkpoint-100'), join(run, 'checkpoint-200'), { recursive: true })],
+  ])('leaves both where %s is in its place', async (_, there) => {
+    await strip(asked());
+    aside(200);
+    there();
+    const before = treeOf(run);
+    const report = await strip(asked({ keepSteps: [100, 300, 400] }));
+    expect(report.unfinished).toMatchObject([{ step: 200, end: 'leave' }]);
+    replace(report);
+    expect(treeOf(run)).toEqual(before);
+  });
+
+  it('moves files of torch.save back, and leaves those whose copy is there: under that name they are not opened', async () => {
+    const files = join(unpackGolden('lightning', folder.path), 'run');
+    const options = asked({ run: files, windows: ['5000steps'], atLeast: 1, saveEvery: '10steps' });
+    const [name] = names(files).filter((one) => one.endsWith('.ckpt'));
+    await strip(options);
+    for (const end of ['restore', 'leave']) {
+      renameSync(join(files, name!), join(files, `.${name}.full`));
+      const copy = names(at('copies'))[0]!;
+      if (end === 'leave') renameSync(at('copies', copy), join(files, copy));
+      const report = await strip(options);
+      expect(report.unfinished).toMatchObject([{ path: join(files, name!), end }]);
+      replace(report);
+      expect(existsSync(join(files, end === 'leave' ? `.${name}.full` : name!))).toBe(true);
+    }
+  });
 });

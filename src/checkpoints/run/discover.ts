@@ -18,6 +18,7 @@ import { loggedAt, logOf } from './log.ts';
 import { noRun } from './no-run.ts';
 import { comparePositions, samePosition } from './position.ts';
 import { NO_STEP } from './reasons.ts';
+import { asideWarnings } from './set-aside.ts';
 import { missingNewest, TRACKERS } from './tracker.ts';
 import type { BrokenCheckpoint, Excluded, Run } from './types.ts';
 import { unlikeMembers } from './unlike.ts';
@@ -98,6 +99,7 @@ export async function discoverRun(path: string, { signal, mixedDtypes = false }:
     abandoned: await abandonedBranch(kept, { times: (await hubRepository(path)) === null }),
     log: logs.get(stageKey(kept.at(-1)!)) ?? [],
     warnings: shortened([
+      ...asideWarnings(path, listing.names),
       ...found.flatMap(({ warnings }) => warnings),
       ...duplicateWarnings(duplicates.filter((one) => isUnforeseen(one) && !copies.has(one.path))),
       ...apartWarnings(listing.candidates, found[0]!.byEpoch ? null : kept.at(-1)!.step),

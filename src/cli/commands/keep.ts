@@ -3,7 +3,7 @@ import { optionName } from '../../base/option-words.ts';
 import { type KeepOptions, keep, planDocument, planStrip, type StripOptions, strip } from '../../index.ts';
 import type { MACHINE } from '../../recipe/options.ts';
 import { plural, printable } from '../../render/format.ts';
-import { deletionScript, newestOf } from '../../upkeep/keep/script.ts';
+import { deletionScript, listedSaves, newestOf } from '../../upkeep/keep/script.ts';
 import { keepText } from '../../upkeep/keep/text.ts';
 import { replacementScript } from '../../upkeep/strip/script.ts';
 import { stripText } from '../../upkeep/strip/text.ts';
@@ -42,7 +42,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   const { out } = context.terminal;
   if (json) writeJson(context, report);
   else if (quiet) out.write(lined(report.keep.map(({ path }) => path)));
-  else if (shell) out.write(lined(deletionScript(report.delete, newestOf(report))));
+  else if (shell) out.write(lined(deletionScript(await listedSaves(report.run, report.delete), newestOf(report))));
   else out.write(keepText(report, out.colors));
   return 0;
 }

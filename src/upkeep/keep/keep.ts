@@ -189,6 +189,7 @@ export async function keepIn(
             `saves are taken to come every ${aboutQuantity({ value: interval, unit })}, the smallest distance here; ${optionName(names.saveEvery)} says it otherwise`,
           ]
         : []),
+      ...run.warnings.flatMap(({ code, message }) => (code === 'W_SAVE_ASIDE' ? [message] : [])),
       ...(others === 0 ? [] : [`${others} checkpoints of other stages are not looked at, and stay`]),
       ...(run.broken.length === 0 ? [] : [`${run.broken.length} that are incomplete or damaged are not looked at, and stay`]),
     ],

@@ -1,9 +1,16 @@
+import { join } from 'node:path';
+import { mapBounded } from '../../base/map-bounded.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { TRACKERS } from '../../checkpoints/run/tracker.ts';
 import type { KeepReport, KeptSave } from './keep.ts';
+import { LOOK_LINES, lookOf } from './look-of.ts';
 
 /** What a line of a script is about. */
-export type ListedSave = Pick<KeptSave, 'path' | 'step'>;
+export interface ListedSave extends Pick<KeptSave, 'path' | 'step'> {
+  /** What it looks like as the list is made, see `lookOf`. */
+  readonly look: string;
+}
 
 /** A path as an argument: no option of a command, whatever it is called, and with its folder before it. */
 export function operand(path: string): string {
@@ -11,9 +18,26 @@ export function operand(path: string): string {
 }
 
 /** A save as the functions of {@link checkLines} take it. */
-function saveWords({ path, step }: ListedSave): string {
-  return `${operand(path)} ${step === null ? 'none' : String(step)}`;
+function saveWords({ path, step, look }: ListedSave): string {
+  return `${operand(path)} ${step === null ? 'none' : String(step)} ${shellQuote(look)}`;
 }
+
+/**
+ * Saves as they are now, and those of the run that an earlier list was deleting when it was cut short: hidden, they are in
+ * no plan. One that is gone by now looks like nothing that may come.
+ */
+export async function listedSaves(run: string, saves: readonly Pick<KeptSave, 'path' | 'step'>[]): Promise<ListedSave[]> {
+  const found = await mapBounded(saves, LOOKED_AT_ONCE, async ({ path, step }) => ({
+    path,
+    step,
+    look: await lookOf(path).catch(() => GONE),
+  }));
+  const names = ((await storeOf(run).list(run)) ?? []).flatMap(({ name }) => /^\.(.+)\.going$/s.exec(name)?.[1] ?? []);
+  return [...names.map((name) => ({ path: join(run, name), step: null, look: GONE })), ...found];
+}
+
+const GONE = 'gone';
+const LOOKED_AT_ONCE = 8;
 
 /** The save that training goes on from: what it is when a list is made has to be there when the list is used. */
 export function newestOf({ keep }: Pick<KeepReport, 'keep'>): string | null {
@@ -64,7 +88,10 @@ as_it_was() {
 const DROP = `drop() {
   going="\${1%/*}/.\${1##*/}.going"
   if is_there "$1"; then
-    as_it_was "$@" && rm -rf -- "$going" && mv -- "$1" "$going" || { leave "$1"; return; }
+    {
+      { [ "$(look_of "$1")" = "$3" ] || no 'it is not what it was when this list was made: other files, sizes or times'; } &&
+        as_it_was "$1" "$2" && rm -rf -- "$going" && mv -- "$1" "$going"
+    } || { leave "$1"; return; }
   fi
   rm -rf -- "$going" || leave "$1"
 }`.split('\n');
@@ -72,5 +99,5 @@ const DROP = `drop() {
 /** The script of a shell that deletes saves, each where it is as it was. Empty without any. */
 export function deletionScript(saves: readonly ListedSave[], newest: string | null): string[] {
   if (saves.length === 0) return [];
-  return [...checkLines(newest), ...DROP, ...saves.map((save) => `drop ${saveWords(save)}`), '[ "$left" = 0 ]'];
+  return [...checkLines(newest), ...LOOK_LINES, ...DROP, ...saves.map((save) => `drop ${saveWords(save)}`), '[ "$left" = 0 ]'];
 }

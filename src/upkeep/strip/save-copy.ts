@@ -8,14 +8,16 @@ import { storeOf } from '../../base/store/store.ts';
 import { positionFromName } from '../../checkpoints/names.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { recordedMerge } from '../../checkpoints/own-record.ts';
+import { asideOf } from '../../checkpoints/run/set-aside.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type ConvertOptions, convertEvents, planConversion } from '../../merge/convert.ts';
 import { MACHINE, TRUST } from '../../recipe/options.ts';
 import type { KeptSave } from '../keep/keep.ts';
+import { lookOf } from '../keep/look-of.ts';
 import { bytesOfAll } from '../keep/save-bytes.ts';
 import { lostWith } from './lost.ts';
-import { asideOf, placeOfCopy } from './script.ts';
+import { placeOfCopy } from './script.ts';
 import type { StripEvent, StripOptions, StrippedSave } from './types.ts';
 
 /** Below this share of a save it holds the model and hardly anything besides. */
@@ -73,7 +75,7 @@ export async function planCopy(
   if (bytes - copyBytes < LEAST_SHARE * bytes) return { reason: 'it holds the model, and hardly anything besides' };
   const loses = await lostWith(path, plan.layout, options);
   return {
-    save: { path, copy, step, bytes, copyBytes, loses, state: there ? 'there' : 'missing', verified: null },
+    save: { path, copy, step, bytes, copyBytes, loses, state: there ? 'there' : 'missing', verified: null, look: '' },
     container: plan.members[0]!.checkpoint.form.kind,
     freeBytesNeeded: there ? 0 : plan.freeBytesNeeded,
     freeBytesAvailable: there ? 0 : plan.freeBytesAvailable,
@@ -93,6 +95,8 @@ export async function makeCopy(
   signal: AbortSignal | undefined,
 ): Promise<StrippedSave> {
   const full = save.state === 'missing';
+  // Before it is read: what comes or changes meanwhile makes it another.
+  const look = await lookOf(save.path);
   if (full) await ofCopy(save.copy, () => drain(convertEvents(conversion, { signal }), (event) => emit({ type: 'merge', event })));
   // What was made before was compared then; where that was cut short its checksums, taken as it was read, tell.
   await ofCopy(save.copy, () =>
@@ -107,7 +111,7 @@ export async function makeCopy(
   // What came while it was made is newer than the copy, or told here.
   const loses = await lostWith(save.path, await openCheckpoint(conversion.input), options);
   const copyBytes = await bytesOfAll(save.copy);
-  return { ...save, loses, copyBytes, state: full ? 'made' : 'there', verified: full ? 'full' : 'sample' };
+  return { ...save, loses, copyBytes, state: full ? 'made' : 'there', verified: full ? 'full' : 'sample', look };
 }
 
 /** What is wrong with a copy is mended by removing it: no option overwrites one. */

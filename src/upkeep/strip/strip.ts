@@ -15,6 +15,7 @@ import { type KeepReport, keepIn, OF_KEEP } from '../keep/keep.ts';
 import { wholeOf } from '../keep/whole-save.ts';
 import { copyFor, makeCopy, type PlannedCopy, planCopy } from './save-copy.ts';
 import type { StripEvent, StripOptions, StrippedSave, StripReport } from './types.ts';
+import { unfinishedSaves } from './unfinished.ts';
 
 const OF_STRIP = {
   ...OF_KEEP,
@@ -66,12 +67,16 @@ async function makeCopies(options: StripOptions, emit: (event: StripEvent) => vo
   const { report, found } = await planned('strip', options, signal);
   emit({ type: 'plan', report });
   refuseFull(report);
+  const unfinished =
+    report.unfinished.length === 0
+      ? []
+      : await unfinishedSaves(options.run, options.output, { signal, onProgress: (event) => emit({ type: 'verify', event }) });
   const copies: StrippedSave[] = [];
   for (const [i, copy] of found.entries()) {
     emit({ type: 'copy', number: i + 1, count: found.length, save: copy.save });
     copies.push(await makeCopy(copy, options, emit, signal));
   }
-  const done: StripReport = { ...report, schema: 'ckpt-merge/strip', copies, frees: freedBy(copies) };
+  const done: StripReport = { ...report, schema: 'ckpt-merge/strip', copies, unfinished, frees: freedBy(copies) };
   emit({ type: 'done', report: done });
   return done;
 }
@@ -114,12 +119,16 @@ async function planned(call: string, options: StripOptions, signal: AbortSignal 
     else found.push(planned);
   }
   const report = await stripReport(kept, { run: options.run, output, copies: found.map(({ save }) => save), left });
-  const notes = [...report.notes, ...containerNotes(found)];
+  const unfinished = await unfinishedSaves(options.run, output, null);
+  // Each of them is told of apart.
+  const told = new Set(run!.warnings.map(({ message }) => message));
+  const notes = [...report.notes.filter((note) => !told.has(note)), ...containerNotes(found)];
   const missing = found.filter(({ save }) => save.state === 'missing');
   return {
     report: {
       ...report,
       notes,
+      unfinished,
       freeBytesNeeded: missing.reduce((sum, { freeBytesNeeded }) => sum + freeBytesNeeded, 0),
       freeBytesAvailable: missing.length === 0 ? 0 : Math.min(...missing.map(({ freeBytesAvailable }) => freeBytesAvailable)),
     },
@@ -136,12 +145,13 @@ export async function stripReport(
   const far = elsewhere ? [`${output} is on another file system than the run: to move a copy is to write it again`] : [];
   return {
     ...kept,
-    notes: [...kept.notes, ...(await asideNotes(run)), ...far],
+    notes: [...kept.notes, ...far],
     schema: 'ckpt-merge/strip-plan',
     output,
     elsewhere,
     copies,
     left,
+    unfinished: [],
     frees: freedBy(copies),
     freeBytesNeeded: 0,
     freeBytesAvailable: 0,
@@ -165,15 +175,6 @@ async function onAnotherFileSystem({ run, output }: Pick<StripOptions, 'run' | '
         () => (dirname(path) === path ? '' : above(dirname(path))),
       );
   return (await above(resolve(run))) !== (await above(resolve(output)));
-}
-
-/** What a script that was cut short has set aside, and not removed or replaced. */
-async function asideNotes(run: string): Promise<string[]> {
-  const aside = ((await storeOf(run).list(run)) ?? []).filter(({ name }) => /^\..+\.full$/.test(name));
-  if (aside.length === 0) return [];
-  return [
-    `${aside[0]!.name} was set aside by a script that was cut short${aside.length > 1 ? `, and so were ${aside.length - 1} others` : ''}: run it again`,
-  ];
 }
 
 function freedBy(copies: readonly StrippedSave[]): number {

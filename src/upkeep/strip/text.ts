@@ -3,10 +3,11 @@ import { formatBytes, formatTable, plural, printable } from '../../render/format
 import { newestOf } from '../keep/script.ts';
 import { replacementScript } from './script.ts';
 import type { StripReport } from './types.ts';
+import { unfinishedNotes } from './unfinished.ts';
 
 /** Which saves have copies, what stays as it is, and how a copy takes the place of its save. */
 export function stripText(report: StripReport, colors: Colors): string {
-  const { copies, left, frees, notes, schema, output } = report;
+  const { copies, left, unfinished, frees, notes, schema, output } = report;
   const planned = schema === 'ckpt-merge/strip-plan';
   const missing = copies.filter(({ state }) => state === 'missing');
   const heads = ['step', 'save', 'copy', 'frees', ''];
@@ -38,6 +39,7 @@ export function stripText(report: StripReport, colors: Colors): string {
           ...formatTable(lossRows, ['left', 'left']).map((line) => `  ${line}`),
         ]),
     ...(left.length === 0 ? [] : ['', 'as they are', ...formatTable(leftRows, ['left', 'left']).map((line) => `  ${line}`)]),
+    ...(unfinished.length === 0 ? [] : ['', ...unfinishedNotes(unfinished).map((note) => `  ${printable(note)}`)]),
     ...(notes.length === 0 ? [] : ['', ...notes.map((note) => `  ${printable(note)}`)]),
     ...(copies.length === 0
       ? []

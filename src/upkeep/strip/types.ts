@@ -31,6 +31,19 @@ export interface StrippedSave {
   readonly state: 'missing' | 'there' | 'made';
   /** What it was compared with the save by: every element, or every checksum and a sample; null where it was not. */
   readonly verified: 'full' | 'sample' | null;
+  /** What the save looked like before it was compared, by names, sizes and times of its files; empty where it was not. */
+  readonly look: string;
+}
+
+/** A save that a script which was cut short left set aside, under a hidden name. */
+export interface UnfinishedSave extends Pick<StrippedSave, 'path' | 'copy' | 'step'> {
+  /** Where it is. */
+  readonly aside: string;
+  /** Bytes of its copy, in its place or not; 0 without one. */
+  readonly copyBytes: number;
+  /** What the script does: goes on with the copy, moves the save back, or nothing. */
+  readonly end: 'finish' | 'restore' | 'leave';
+  readonly reason: string;
 }
 
 /** Which saves could do without the trainer's state, and their copies. No save was changed. */
@@ -40,6 +53,8 @@ export interface StripReport extends Omit<KeepReport, 'schema'> {
   readonly copies: readonly StrippedSave[];
   /** Saves that stay as they are, and why. */
   readonly left: readonly { readonly path: string; readonly step: number | null; readonly reason: string }[];
+  /** Saves that a script which was cut short left set aside: none of the list above, and lost to none. */
+  readonly unfinished: readonly UnfinishedSave[];
   /** `output` is on another file system than the run: to move a copy is to write it again. */
   readonly elsewhere: boolean;
   /** Bytes that are freed where each of `copies` takes the place of its save. */

@@ -4,7 +4,7 @@ import { optionName } from '../../base/option-words.ts';
 import { plural } from '../../render/format.ts';
 import { checkKeep, type KeepNames, type KeepReport, type KeepRequest, type KeptSave, keepIn, savesOf } from '../keep/keep.ts';
 import { bytesOfAll } from '../keep/save-bytes.ts';
-import { deletionScript, newestOf } from '../keep/script.ts';
+import { deletionScript, listedSaves, newestOf } from '../keep/script.ts';
 import { wholeOf } from '../keep/whole-save.ts';
 import { firstNeeded } from './selection.ts';
 import { STRIP_STARTS, Stripping, type StrippingTools } from './stripping.ts';
@@ -229,14 +229,14 @@ export class Keeping {
   async #replaceBoth(plan: string, going: readonly KeptSave[], newest: string | null): Promise<void> {
     // A copy that waits for a save's place goes with it.
     const waiting = (await this.#stripping?.waitingFor(going)) ?? [];
-    const listed = [...going, ...waiting.map((path) => ({ path, step: null }))];
+    const saves = await listedSaves(this.#options.run, [...going, ...waiting.map((path) => ({ path, step: null }))]);
     const paths = await pathsFrom(
       this.#options.output,
-      listed.map(({ path }) => path),
+      saves.map(({ path }) => path),
     );
     const [last = null] = newest === null ? [] : await pathsFrom(this.#options.output, [newest]);
     const lines = deletionScript(
-      listed.map(({ step }, i) => ({ path: paths[i]!, step })),
+      saves.map((save, i) => ({ ...save, path: paths[i]! })),
       last,
     );
     const about = [

@@ -32,6 +32,7 @@ const copy = z.object({
   copyBytes: z.number(),
   loses: z.array(z.string()),
   verified: z.enum(['full', 'sample']),
+  look: z.string(),
 });
 const named = z.array(z.tuple([z.string(), z.string()]));
 

@@ -2,12 +2,13 @@ import { basename, join, relative } from 'node:path';
 import type { FolderLock } from '../../base/disk/folder-lock.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { asideOf } from '../../checkpoints/run/set-aside.ts';
 import { plural } from '../../render/format.ts';
 import type { KeepReport, KeptSave } from '../keep/keep.ts';
 import { newestOf } from '../keep/script.ts';
 import { wholeOf } from '../keep/whole-save.ts';
 import { inTheWayOf, makeCopy, type PlannedCopy, placeFor, planCopy, whyLeft } from '../strip/save-copy.ts';
-import { asideOf, replacementScript } from '../strip/script.ts';
+import { replacementScript } from '../strip/script.ts';
 import { stripReport } from '../strip/strip.ts';
 import type { StrippedSave, StripReport } from '../strip/types.ts';
 import { signatureOf } from './settle.ts';
@@ -171,7 +172,7 @@ export class Stripping {
     await lock.assertHeld();
     const content = await occupantOf(copy);
     if (content === null) throw new MergeError('E_INPUT_CHANGED', `${copy} was removed when it was there`, { details: { file: copy } });
-    const { step, bytes, copyBytes, loses, verified } = made;
+    const { step, bytes, copyBytes, loses, verified, look } = made;
     state.copies.set(this.#nameOf(one.path), {
       copy: basename(copy),
       signature,
@@ -181,6 +182,7 @@ export class Stripping {
       copyBytes,
       loses: [...loses],
       verified: verified!,
+      look,
     });
     await writer.save(state);
     emit({ type: 'copied', save: made });
@@ -256,8 +258,8 @@ export class Stripping {
     return (await occupantOf(join(this.#folder, copy))) === content;
   }
 
-  #strippedSave(path: string, { copy, step, bytes, copyBytes, loses, verified }: KnownCopy): StrippedSave {
-    return { path, copy: join(this.#folder, copy), step, bytes, copyBytes, loses, state: 'there', verified };
+  #strippedSave(path: string, { copy, step, bytes, copyBytes, loses, verified, look }: KnownCopy): StrippedSave {
+    return { path, copy: join(this.#folder, copy), step, bytes, copyBytes, loses, state: 'there', verified, look };
   }
 
   #nameOf(path: string): string {
@@ -280,7 +282,10 @@ export class Stripping {
     ] as const;
     // Nothing that is removed before its plan can be read.
     await files.replace(PLAN_FILE, plan);
-    await files.replace(LINES_FILE, scriptText(about, replacementScript({ copies: moved, elsewhere: report?.elsewhere ?? true }, last)));
+    await files.replace(
+      LINES_FILE,
+      scriptText(about, replacementScript({ copies: moved, unfinished: [], elsewhere: report?.elsewhere ?? true }, last)),
+    );
     this.#written = plan;
   }
 }

@@ -141,8 +141,10 @@ class Watch {
       }
       const [next] = look.todo;
       if (next !== undefined && (await this.#whileLooking(this.#round(next, look))) === 'now') continue;
-      // Merges come first: between two copies the run is looked at.
-      if (next === undefined && keeping !== null && (await this.#whileLooking(keeping.copyNext(signal)))) continue;
+      // Merges come first, of what has still to settle at the first look as well: without it the wrong saves may be copied.
+      // Between two copies the run is looked at.
+      if (next === undefined && (waited || !look.settling) && keeping !== null && (await this.#whileLooking(keeping.copyNext(signal))))
+        continue;
       // With `once` what is complete gets the time to show that it stays so, and nothing gets it twice.
       if (this.#options.once && (waited || !look.settling)) return this.#summary(look);
       waited = true;
