@@ -6,3 +6,8 @@ it('docs/cli.md and docs/troubleshooting.md are what the command tree and the ta
   const script = fileURLToPath(new URL('../../scripts/generate-cli-docs.js', import.meta.url));
   expect(await runCli(['--check'], { script })).toMatchObject({ code: 0, stderr: '' });
 });
+
+it('the functions of python/ are what the command tree says', async () => {
+  const script = fileURLToPath(new URL('../../scripts/generate-python.js', import.meta.url));
+  expect(await runCli(['--check'], { script })).toMatchObject({ code: 0, stderr: '' });
+});

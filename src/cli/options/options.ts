@@ -29,9 +29,17 @@ function refuseEqualsSign({ short, long }: Option, text: string): void {
   });
 }
 
+const LISTS = new WeakSet<Option>();
+
+/** Whether an option is one of `listOption`: an interface of another language gives it once for each value. */
+export function isListOption(option: Option): boolean {
+  return LISTS.has(option);
+}
+
 /** An option with several values, behind it or by repeating it; its value is the list. */
 export function listOption<T>(flags: string, description: string, parse: ValueParser<T>): Option {
   const option = new Option(flags, description);
+  LISTS.add(option);
   return option.argParser((text: string, previous: readonly T[] | undefined) => [...(previous ?? []), parse(text, option.long ?? flags)]);
 }
 

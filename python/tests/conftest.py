@@ -1,0 +1,53 @@
+"""Tests of the package: that of this repository, or the one that is installed, with its own engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = ROOT / "demo" / "runs" / "dense"
+
+
+@pytest.fixture
+def run() -> Path:
+    return RUN
+
+
+@pytest.fixture
+def members() -> list[Path]:
+    return [RUN / f"checkpoint-{step}" for step in (5600, 5800, 6000)]
+
+
+@pytest.fixture
+def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    from ckpt_merge._node import engine, find_node
+
+    def call(*words: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([find_node(), engine(), *map(str, words)], capture_output=True, text=True, timeout=120)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def engines_of(folder: object) -> list[int]:
+    """Processes of an engine that were told of a folder."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            words = Path("/proc", name, "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"merge.js" in words and os.fsencode(str(folder)) in words:
+            found.append(int(name))
+    return found
