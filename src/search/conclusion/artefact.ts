@@ -1,7 +1,7 @@
 import { directionOf } from '../../checkpoints/results/goal.ts';
 import type { Goal } from '../../checkpoints/results/types.ts';
 import type { Axis, Point } from '../gaussian-process/cube.ts';
-import { NORMAL_95, normalCdf } from '../gaussian-process/normal.ts';
+import { normalCdf } from '../gaussian-process/normal.ts';
 import { medianOf } from '../gaussian-process/warp.ts';
 import { armBeliefs, type NormalPart } from './arm-beliefs.ts';
 import { itemNoise } from './arm-noise.ts';
@@ -165,19 +165,18 @@ export function concludeArtefact(input: ArtefactInput): ArtefactConclusion {
       direction,
     );
     const chosenAt = (t: number) => bestOf(line(t), candidates.length) === chosen;
-    const { mean, std } = summary(mixture(target));
     const held = chosenInterval({ value, error: Math.sqrt(variance), of: candidates.length, chosenAt }, LEVEL);
     // Of two that score nearly alike nothing is known given that the one was chosen by a hair: both ends of that
-    // interval are then at its lower limit. It holds all the same, and so does a wider one that holds the estimate.
-    const holdsEstimate = held[0] <= mean && mean <= held[1];
-    return holdsEstimate ? held : ([Math.min(held[0], mean - NORMAL_95 * std), Math.max(held[1], mean + NORMAL_95 * std)] as const);
+    // interval are then at its lower limit, far below the estimate. What is wider holds no less often.
+    return [held[0], Math.max(held[1], summary(mixture(target)).mean)] as const;
   });
   const believed = (arm: number) => summary(mixture(targetOf(arm, against)));
   const best = believed(chosen);
   const interval = intervals[against]!;
   const found = {
     ...{ chosen: candidates[chosen]!.name, against: references[against]!.name, interval, probability: best.probability, std: best.std },
-    gain: best.mean,
+    // Where few answers differ the model pulls too far to the others.
+    gain: Math.max(best.mean, interval[0]),
     observed: sign * (candidates[chosen]!.score.score - references[against]!.score.score),
     ...{ candidates: candidates.length, items, gainClaimed: intervals.every(([low]) => low > 0) },
   };

@@ -1,9 +1,6 @@
 import { normalCdf, normalQuantile } from '../gaussian-process/normal.ts';
 
-/**
- * Share of the error that is spent on an interval for all at once: the tenth that Andrews, Kitagawa and
- * McCloskey recommend.
- */
+/** Error of the interval for all at once, as a share of the whole: the tenth that Andrews, Kitagawa and McCloskey recommend. */
 const FOR_ALL = 0.1;
 /** Values at which it is looked who would have been chosen, and halvings to find where that changes. */
 const LOOKS = 64;
@@ -29,8 +26,9 @@ export interface ChosenDifference {
  * that it was chosen, and what is independent of it, the difference is a normal one cut to the values at
  * which it would have been chosen; given also that it lies in an interval that holds for all comparisons at
  * once (Šidák's inequality), it is cut to that as well. Its quantiles give an interval that holds the truth
- * as often as it says, or a tenth of the error more often, whatever the true differences are, by whatever
- * rule it was chosen.
+ * as often as it says, or a tenth of the error less often, whatever the true differences are, by whatever
+ * rule it was chosen: the article takes that tenth from the quantiles, and here it stands against what
+ * {@link concludeArtefact} widens the interval by.
  *
  * @param level as 0.95
  */
@@ -38,7 +36,7 @@ export function chosenInterval(chosen: ChosenDifference, level: number): readonl
   const { value, error } = chosen;
   const forAll = FOR_ALL * (1 - level);
   const reach = normalQuantile((1 + (1 - forAll) ** (1 / chosen.of)) / 2) * error;
-  const tail = (1 - level - forAll) / (1 - forAll) / 2;
+  const tail = (1 - level) / 2;
   const pieces = chosenPieces(chosen, value - 2 * reach, value + 2 * reach);
   /** The true difference under which an observed one is at most this with probability p: falls with p. */
   const at = (p: number) => {

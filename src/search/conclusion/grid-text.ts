@@ -31,6 +31,10 @@ export function artefactText(words: ArtefactWords): string {
   ];
   if (candidates > 1 && observed > gain)
     sentences.push(`It scored ${betterBy(observed, interval)}; the best of ${formatCount(candidates)} scores is best partly by luck.`);
+  if (gain === interval[1])
+    sentences.push(
+      'Another output scores nearly the same: given that this one was chosen by a hair little is known of it, and the interval ends at the estimate.',
+    );
   sentences.push(
     items === null
       ? 'Unpaired: the scores have standard errors and no items, and are taken for independent, so that the interval is rather too wide.'

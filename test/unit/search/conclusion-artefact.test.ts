@@ -151,7 +151,9 @@ describe('the best output of a grid', () => {
     expect(found.gain).toBeGreaterThan(0.06);
     expect(found.gain).toBeLessThan(0.1);
     expect(found.interval![0]).toBeLessThan(0.06);
-    expect(found.interval![1]).toBeGreaterThan(0.12);
+    // Of two by a hair little is known given that the one was chosen: that is said.
+    expect(found.interval![1]).toBe(found.gain);
+    expect(found.text).toContain('the interval ends at the estimate');
     expect(found.text).toMatch(/^arm-1 is better than the newest \(step 6000\): by 0\.08/);
   });
 
@@ -185,8 +187,8 @@ describe('the best output of a grid', () => {
       const found = concludeArtefact(input(arms, { references: [{ ...newest, score: of(0.5, noise) }] }));
       const [gain, std, [low, high]] = [found.gain!, found.std!, found.interval!];
       const about = `round ${round}: ${JSON.stringify({ ...found, rows: [] })}`;
-      expect(gain, about).toBeGreaterThan(low);
-      expect(gain, about).toBeLessThan(high);
+      expect(gain, about).toBeGreaterThanOrEqual(low);
+      expect(gain, about).toBeLessThanOrEqual(high);
       expect(high - low, about).toBeGreaterThan(std);
       // Means and medians of posteriors that lean to a side are not the same.
       if (Math.abs(gain) > 0.2 * std) expect(found.probability! > 0.5, about).toBe(gain > 0);
