@@ -4,6 +4,7 @@ import type { NativeBinding } from '../native/binding.ts';
 import { loadBinding } from '../native/load.ts';
 import type { JournalUnit, Publication } from '../output/types.ts';
 import type { Plan } from '../plan/types.ts';
+import { type FoundOf, severalAsOne } from '../plan/warnings.ts';
 import { checkFinished } from './check-finished.ts';
 import type { MergeEvent, MergeResult } from './events.ts';
 import { describeFailure } from './failure.ts';
@@ -388,11 +389,14 @@ class MergeRun {
       this.#rounding.restore(lines.map((line) => line.rounding ?? []));
     }
     this.#reportNonfinite();
+    const all: FoundOf[] = [];
     for (const [k, found] of this.#nonfinite.warnings().entries()) {
-      const warnings = [...found, ...this.#rounding.warnings(k, this.#plan.outputs[k]!.path)];
+      const { path } = this.#plan.outputs[k]!;
+      const warnings = [...found, ...this.#rounding.warnings(k, path)];
       this.#warnings[k]!.push(...warnings);
-      yield* this.#say(warnings);
+      all.push(...warnings.map((warning) => ({ warning, of: warning.message.includes(path) ? [path] : [], named: true })));
     }
+    yield* this.#say(severalAsOne(all));
   }
 
   *#done(): Generator<MergeEvent, MergeResult> {

@@ -23,11 +23,15 @@ export function gridWarnings({ arms, passedOver }: Pick<Survey, 'arms' | 'passed
   return [...found, { code: 'W_GRID_GONE', message }];
 }
 
-/** {@link gridWarnings}, and in which container what is missing is made, where that needs saying. */
+/**
+ * {@link gridWarnings}, what is left out of the merges that are missing, and in which container these are made where
+ * that needs saying.
+ */
 export function makingWarnings(survey: Pick<Survey, 'arms' | 'passedOver' | 'ofContainers'>): Warning[] {
   const { arms, ofContainers } = survey;
-  const told = ofContainers !== null && arms.some(({ state }) => state === 'missing') ? [ofContainers] : [];
-  return [...gridWarnings(survey), ...told];
+  const missing = arms.filter(({ state }) => state === 'missing');
+  const told = ofContainers !== null && missing.length > 0 ? [ofContainers] : [];
+  return [...gridWarnings(survey), ...leftOutOfArms(missing), ...told];
 }
 
 /** Windows with one member, by their widths: nobody asks for a copy but in so many words. */
@@ -56,7 +60,7 @@ export function withoutAskedDtypes(warnings: readonly Warning[], { dtype }: Pick
   return dtype === undefined ? warnings : warnings.filter(({ code }) => code !== 'W_DTYPE_CHANGED');
 }
 
-/** What is left out of merges, where no plan of them says it. */
+/** What is left out of merges, by the save: each merge says it of itself. */
 export function leftOutOfArms(arms: Survey['arms']): Warning[] {
   const left = arms.flatMap((arm) => arm.leftOut.map(({ name, reason }) => ({ arm, name, reason })));
   return [...groupBy(left, ({ name }) => name)].map(

@@ -101,7 +101,7 @@ class Made {
   }
 
   warn(warnings: readonly Warning[]): void {
-    for (const warning of withoutAskedDtypes(warnings, this.#grid)) this.#warnings.set(`${warning.code} ${warning.message}`, warning);
+    for (const warning of withoutAskedDtypes(warnings, this.#grid)) this.#warnings.set(warningKey(warning), warning);
   }
 
   of(path: string) {
@@ -136,7 +136,7 @@ async function* inBatches(work: AskedGrid): AsyncGenerator<GridEvent, GridResult
   for (const [b, { request, batch, plan }] of batches.entries()) {
     yield { type: 'batch', number: b + 1, batch };
     const planner = plannerOf(work, async () => request, plan);
-    made.add(yield* asMerge(plannedEvents(planner, [], { ...options, signal }, null), work.grid), b + 1);
+    made.add(yield* asMerge(plannedEvents(planner, [], { ...options, signal }, null), work.grid, { told: true }), b + 1);
   }
   const { schema, peakMemoryBytes, freeBytesNeeded, freeBytesAvailable, ...rest } = document;
   const result = made.result(rest);
@@ -220,11 +220,23 @@ function plannerOf({ asked, options, signal }: AskedGrid, resolve: () => Promise
   };
 }
 
-async function* asMerge(events: AsyncGenerator<MergeEvent, MergeResult>, grid: AskedGrid['grid']): AsyncGenerator<GridEvent, MergeResult> {
+/** @param told what the plan of the merge warns of was said with that of the grid */
+async function* asMerge(
+  events: AsyncGenerator<MergeEvent, MergeResult>,
+  grid: AskedGrid['grid'],
+  { told = false } = {},
+): AsyncGenerator<GridEvent, MergeResult> {
+  const said = new Set<string>();
+  const isNews = (warning: Warning) => !said.has(warningKey(warning)) && withoutAskedDtypes([warning], grid).length > 0;
   for (;;) {
     const { value, done } = await events.next();
-    if (done) return value;
-    if (value.type === 'warning' && withoutAskedDtypes([value.warning], grid).length === 0) continue;
+    if (done) return { ...value, warnings: value.warnings.filter(isNews) };
+    if (value.type === 'plan' && told) for (const warning of value.plan.warnings) said.add(warningKey(warning));
+    if (value.type === 'warning' && !isNews(value.warning)) continue;
     yield { type: 'merge', event: value };
   }
+}
+
+function warningKey({ code, message }: Warning): string {
+  return `${code} ${message}`;
 }
