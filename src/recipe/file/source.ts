@@ -175,6 +175,12 @@ export class RecipeSource {
     return text === '' || text.length > 40 || text.includes('\n') ? null : text;
   }
 
+  /** Line of the key at the end of a path, or of what is there of it; from 1 on. */
+  lineOf(path: Problem['path']): number {
+    const { node, pairKey } = this.#walk(path);
+    return this.#lines.linePos(rangeOf(pairKey ?? node)[0]).line;
+  }
+
   /**
    * @throws MergeError E_RECIPE, or the code of its kind, with every problem that was noted, in the order of
    *   the lines.

@@ -4,9 +4,9 @@ import { worded } from '../../base/option-words.ts';
 import { policyProblems, routerProblem, sameSelectors } from './check.ts';
 import { CONVERTED, DEFAULTS, type DefaultRow } from './defaults.ts';
 import { policiesOf, requestOf } from './keys.ts';
+import { placeOfPolicy, policyLabel } from './label.ts';
 import { type OptimizerUse, resumedTreatment } from './resumed.ts';
 import { extentOf, selectorTest } from './selector.ts';
-import { policyText } from './text.ts';
 import type { Policy, PolicyRequest, PolicyTensor, Treatment } from './types.ts';
 import { unusedPolicy } from './unused.ts';
 import { treatmentWarnings } from './warnings.ts';
@@ -54,9 +54,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   const conflicts = wrongInThemselves(asked, request.router);
   const policies = conflicts.length === 0 ? asked : [];
   const extent = extentOf(tensors);
-  const words = policies.map((policy, p) =>
-    p === 0 && request.router !== undefined ? `router ${request.router}` : `policy ${policyText(policy)}`,
-  );
+  const words = policies.map((policy, p) => (p === 0 && request.router !== undefined ? `router ${request.router}` : policyLabel(policy)));
   const tests = policies.map((policy) => selectorTest(policy, extent));
   const firstOf = firstFit(policies, tests);
   const members = policies.map((policy, p) => memberOf(policy, words[p]!, options, conflicts));
@@ -157,7 +155,7 @@ function defaultRow(tensor: PolicyTensor, { allowUnknown, convert }: AssignOptio
 
 function wrongInThemselves(policies: readonly Policy[], router: PolicyRequest['router']): Conflict[] {
   const wrong = router === undefined ? null : routerProblem(router);
-  const problems = policies.flatMap((policy) => policyProblems(policy).map(({ message }) => `policy ${policyText(policy)}: ${message}`));
+  const problems = policies.flatMap((policy) => policyProblems(policy).map(({ message }) => `${policyLabel(policy)}: ${message}`));
   return [...(wrong === null ? [] : [wrong.message]), ...problems, ...sameSelectors(policies).map(({ message }) => message)].map(
     (message) => ({ code: 'E_OPTION', message }),
   );
@@ -169,10 +167,12 @@ function wrongInThemselves(policies: readonly Policy[], router: PolicyRequest['r
 function memberOf(policy: Policy, about: string, { members }: AssignOptions, conflicts: Conflict[]): number | null {
   const { use, weights } = policy;
   if (weights !== undefined && weights.length !== members.length) {
-    conflicts.push({
-      code: 'E_WEIGHTS',
-      message: `${about} has ${counted(weights.length, 'weight')} for ${counted(members.length, 'member')}`,
-    });
+    const place = placeOfPolicy(policy);
+    // All lists of a file are of one length: that is told once.
+    const who = place === undefined ? `${about} has` : `${place.file}: each entry has`;
+    const message = `${who} ${counted(weights.length, 'weight')} for ${counted(members.length, 'member')}`;
+    if (conflicts.some((conflict) => conflict.message === message)) return null;
+    conflicts.push({ code: 'E_WEIGHTS', message, ...(place !== undefined && { file: place.file }) });
   }
   if (use === 'newest') return members.length - 1;
   if (use === 'oldest') return 0;

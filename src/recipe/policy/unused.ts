@@ -1,7 +1,7 @@
 import type { Conflict } from '../../base/errors.ts';
 import { SELECTOR_KEYS, type SelectorKey } from './keys.ts';
 import { roleOf } from './roles.ts';
-import { aboutMtp, type ModelExtent, selectorTest } from './selector.ts';
+import { aboutMtp, extentOf, type ModelExtent, selectorTest } from './selector.ts';
 import type { Policy, PolicyTensor } from './types.ts';
 
 /**
@@ -43,7 +43,7 @@ const NEAR: Readonly<Record<SelectorKey, Near>> = {
       ? 'each tensor holds all experts of a layer, which are treated together'
       : 'there are no experts';
   },
-  name: ({ name }, tensors) => `the name that comes nearest is ${nearestName(name!, tensors)}`,
+  name: ({ name }, tensors) => nearText(name!, tensors),
   stored: (_, tensors) => `the dtypes are ${[...new Set(tensors.map(({ dtype }) => dtype))].join(', ')}`,
 };
 
@@ -66,6 +66,31 @@ function rolesOf(tensors: readonly PolicyTensor[]): string[] {
     if (role.mtp) roles.add('mtp');
   }
   return [...roles];
+}
+
+/** What the output head is called, where it has a tensor. */
+const HEAD = /(?:^|\.)(?:lm_head|output|embed_out)\.weight$/;
+
+function nearText(name: string, tensors: readonly PolicyTensor[]): string {
+  const nearest = nearestName(name, tensors);
+  const mended = mendedGlob(name, nearest);
+  const fits = mended !== name && tensors.some(selectorTest({ name: mended }, extentOf(tensors)));
+  const other = fits ? `; ${mended} fits it` : '';
+  const embedding = tensors.find(({ role }) => roleOf(role) === 'embedding');
+  if (embedding !== undefined && HEAD.test(name) && !tensors.some((tensor) => HEAD.test(tensor.name)))
+    return `the output head has no tensor of its own here: it is tied to ${embedding.name}`;
+  return `the name that comes nearest is ${nearest}${other}`;
+}
+
+/** A pattern with what stands before its first joker as a name has it. */
+function mendedGlob(glob: string, name: string): string {
+  const head = /^[^*?]*\./.exec(glob)?.[0] ?? '';
+  const parts = head.split('.').length - 1;
+  return `${name
+    .split('.')
+    .slice(0, parts)
+    .map((part) => `${part}.`)
+    .join('')}${glob.slice(head.length)}`;
 }
 
 /** The name that begins and ends most like the pattern, up to its first and from its last joker. */

@@ -1,4 +1,5 @@
 import type { Conflict, Warning } from '../../../base/errors.ts';
+import { groupBy } from '../../../base/group-by.ts';
 import { worded } from '../../../base/option-words.ts';
 import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
 import { sectionOf, sectionOfName } from '../../../checkpoints/tensors/section.ts';
@@ -111,7 +112,16 @@ export async function planTensors(
   const tensors = copying ? seen : await markedBuffers(seen, { layout, roles, members: givers }, signal);
   const assigner = new Treatments(tensors, { allowUnknown, holdsState: holdsState(format, layout) });
   const treatments = await Promise.all(drafts.map((draft) => assigner.of(draft, checkpoints.length)));
-  for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
+  const alike = groupBy(drafts.keys(), (k) => treatments[k]!.conflicts);
+  for (const [own, of] of alike)
+    conflicts.push(
+      ...(alike.size > 1
+        ? ofOutputs(
+            own,
+            of.map((k) => drafts[k]!.output.path),
+          )
+        : own),
+    );
   const participates = checkpoints.map((_, m) => treatments.some((t) => t.uses[m]));
 
   const sources = new Set(drafts.map(({ output }) => output.weightsFrom ?? 'model'));
@@ -351,6 +361,12 @@ function viewedBy(
     layout: withMasters(layout, layout, masters),
     members: members.map((member, m) => (participates[m] ? withMasters(member, layout, masters) : member)),
   };
+}
+
+/** What is wrong with the policies of some outputs says of which. */
+function ofOutputs(conflicts: readonly Conflict[], paths: readonly string[]): Conflict[] {
+  const which = paths.length > 2 ? `${paths[0]} and ${paths.length - 1} more outputs` : paths.join(' and ');
+  return conflicts.map((conflict) => ({ ...conflict, message: `${conflict.message} (${which})` }));
 }
 
 /** Weights of one read come from one place. */

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
-import type { Conflict, Warning } from '../../../base/errors.ts';
+import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
 import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { type CheckpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
@@ -8,6 +8,7 @@ import { keysOfModel, stateTensor, weightOf } from '../../../model/roles/optimiz
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { type AssignOptions, assignTreatments } from '../../../recipe/policy/assign.ts';
 import { policiesOf } from '../../../recipe/policy/keys.ts';
+import { placeOfPolicy, policyLabel } from '../../../recipe/policy/label.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import { policyText, selectorText } from '../../../recipe/policy/text.ts';
 import type { Policy, PolicyTensor, Treatment, Unknown } from '../../../recipe/policy/types.ts';
@@ -166,7 +167,15 @@ export class Treatments {
       return all;
     };
     const own = await Promise.all(
-      treatments.map(({ request }) => (request === null ? null : resolveWeights(scheduleMembers, request, context))),
+      treatments.map(({ request, policy }) => {
+        if (request === null) return null;
+        const label = policy === null ? null : policyLabel(policiesOf(output)[policy]!);
+        return resolveWeights(scheduleMembers, request, context).catch((error: unknown) => {
+          if (!(error instanceof MergeError) || label === null) throw error;
+          const { code, message, details, help } = error;
+          throw new MergeError(code, `${label}: ${message}`, { details, help, cause: error });
+        });
+      }),
     );
     const weights = treatments.map(({ kind, member }, t) => {
       if (kind === 'zero') return new Float64Array(count);
@@ -209,7 +218,10 @@ function sumWarnings(
   }
   const found = [...sums]
     .sort(([a], [b]) => a - b)
-    .map(([policy, sum]) => `${selectorText(policies[policy]!)} to ${Number(sum.toPrecision(SUM_DIGITS))}`);
+    .map(
+      ([policy, sum]) =>
+        `${placeOfPolicy(policies[policy]!) === undefined ? selectorText(policies[policy]!) : policyLabel(policies[policy]!)} to ${Number(sum.toPrecision(SUM_DIGITS))}`,
+    );
   if (found.length === 0) return [];
   const more = found.length > SUMS_SHOWN ? ` and ${found.length - SUMS_SHOWN} more` : '';
   const which = found.length === 1 ? 'a policy' : `${found.length} policies`;
