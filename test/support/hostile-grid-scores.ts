@@ -161,6 +161,12 @@ const CASES: readonly (readonly [code: ErrorCode, exit: number, place: string, m
     given({ ...ALL, 'step400.json': '{"score": 0.5, "score": 0.7}' }, UP, 'step400.json: "score" is there twice'),
   ],
   ['E_SCORES', 3, '--scores of NaN alone', given(NANS, UP, 'a plain mean (step400-w200steps-sma) has a score')],
+  [
+    'E_SCORES',
+    3,
+    '--scores with an error below 0',
+    given({ ...ALL, 'step400-w200steps-wma.json': '{"score": 0.5, "stderr": -1}' }, UP, 'step400-w200steps-wma.json: "stderr" is -1'),
+  ],
   ['E_SCORES', 3, '--scores of outputs that are NaN', given({ ...ALL, 'step400-w200steps-wma.json': 'nan' }, UP, 'no output has a score')],
   ['E_GOAL', 2, '--scores of which some are better larger', given(TORN_GOALS, [], 'step400-w200steps-wma.json says that larger scores')],
   [

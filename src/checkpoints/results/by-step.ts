@@ -8,7 +8,7 @@ import { positionFromName } from '../names.ts';
 import { readResult } from './files.ts';
 import { harnessReport, reportOf } from './harness.ts';
 import { type MetricTerm, scoreOf } from './metric.ts';
-import { type Metric, type Report, twiceText } from './report.ts';
+import { MalformedResult, type Metric, type Report, twiceText } from './report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
 import type { Score } from './types.ts';
 
@@ -106,7 +106,14 @@ function fileReports(path: string, text: string): StepReport[] {
   const add = (step: number | null, value: unknown, where: string) => {
     if (step === null) problems.push(`${where} is no step, or has none (a key "step")`);
     else if (reports.some((other) => other.step === step)) problems.push(`step ${step} is there twice`);
-    else reports.push({ step, where, report: reportOfJson(value, where, path) });
+    else {
+      try {
+        reports.push({ step, where, report: reportOfJson(value, where, path) });
+      } catch (error) {
+        if (!(error instanceof MalformedResult)) throw error;
+        problems.push(error.message.replace(/^the evaluation gave no score: /, ''));
+      }
+    }
   };
   if (Array.isArray(json)) {
     for (const [i, item] of json.entries()) add(stepWithin(item), withoutStep(item), `entry ${i + 1}`);

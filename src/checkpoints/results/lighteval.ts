@@ -21,13 +21,14 @@ export function lightevalReport(json: JsonObject, file: string): Report {
   const results = json.results as JsonObject;
   const configs = json.config_tasks as JsonObject;
   const partsOf = partsIn(Object.keys(results));
+  const source = `lighteval ${basename(file)}`;
   const metrics = Object.entries(results).flatMap(([task, entry]): Metric[] => {
     if (!isJsonObject(entry)) return [];
     const parts = partsOf(task);
     return Object.entries(entry).flatMap(([name, value]) => {
       if (typeof value !== 'number' || (name.endsWith('_stderr') && Object.hasOwn(entry, name.slice(0, -'_stderr'.length)))) return [];
       const directions = new Set(parts.map((part) => directionOf(configs[part], name)));
-      const stderrs = parts.map((part) => harnessStderr(Object(results[part])[`${name}_stderr`]));
+      const stderrs = parts.map((part) => harnessStderr(Object(results[part])[`${name}_stderr`], `${part}/${name}_stderr`, source));
       return [
         {
           name: `${task}/${name}`,
@@ -39,7 +40,7 @@ export function lightevalReport(json: JsonObject, file: string): Report {
       ];
     });
   });
-  return { source: `lighteval ${basename(file)}`, score: null, metrics, cost: null };
+  return { source, score: null, metrics, cost: null };
 }
 
 /**

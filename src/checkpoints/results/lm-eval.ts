@@ -32,9 +32,10 @@ export function isLmEval(json: unknown): json is JsonObject {
  */
 export function lmEvalReport(json: JsonObject, file: string): Report {
   const results = json.results as JsonObject;
+  const source = `lm-eval ${basename(file)}`;
   const metrics = Object.entries(results).flatMap(([task, entry]) => {
     const direction = (json.higher_is_better as JsonObject)[task];
-    return isJsonObject(entry) ? metricsOf(task, entry, isJsonObject(direction) ? direction : {}) : [];
+    return isJsonObject(entry) ? metricsOf(task, entry, isJsonObject(direction) ? direction : {}, source) : [];
   });
   const stamp = STAMP.exec(basename(file))?.[1];
   const subtasks = isJsonObject(json.group_subtasks) ? json.group_subtasks : {};
@@ -52,16 +53,25 @@ export function lmEvalReport(json: JsonObject, file: string): Report {
       return shared(metric.value, lists);
     },
   });
-  return { source: `lm-eval ${basename(file)}`, score: null, metrics: metrics.map(withItems), cost: null };
+  return { source, score: null, metrics: metrics.map(withItems), cost: null };
 }
 
-function metricsOf(task: string, entry: JsonObject, direction: JsonObject) {
+function metricsOf(task: string, entry: JsonObject, direction: JsonObject, source: string) {
   return Object.entries(entry).flatMap(([key, value]) => {
     const [metric, filter] = split(key);
     if (!key.includes(',') || metric.endsWith('_stderr') || typeof value !== 'number') return [];
     const better = direction[metric];
     const higherIsBetter = typeof better === 'boolean' ? better : null;
-    return [{ task, key, name: `${task}/${key}`, value, stderr: harnessStderr(entry[`${metric}_stderr,${filter}`]), higherIsBetter }];
+    return [
+      {
+        task,
+        key,
+        name: `${task}/${key}`,
+        value,
+        stderr: harnessStderr(entry[`${metric}_stderr,${filter}`], `${task}/${metric}_stderr,${filter}`, source),
+        higherIsBetter,
+      },
+    ];
   });
 }
 

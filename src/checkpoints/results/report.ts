@@ -41,20 +41,36 @@ export const MOST_SCORE = 1e100;
 /** Keys that a message names. */
 const TWICE_SHOWN = 3;
 
-/**
- * A standard error, which is at least 0 and of a size to reckon with; null for anything else, as lm-eval's
- * "N/A".
- */
-export function stderrOf(value: unknown): number | null {
+/** An amount, as a cost: at least 0 and of a size to reckon with; null for anything else. */
+export function amountOf(value: unknown): number | null {
   return typeof value === 'number' && value >= 0 && value <= MOST_SCORE ? value : null;
+}
+
+/** A result that says what cannot be: whoever wrote it is to mend it, and no evaluation has failed. */
+export class MalformedResult extends MergeError {
+  constructor(what: string, source: string) {
+    super('E_EVALUATOR', `the evaluation gave no score: ${what} in ${source}`);
+  }
+}
+
+/**
+ * A standard error; null for what is no number, as lm-eval's "N/A", and for one of a size that nobody reckons with.
+ * @param key what the number is called there
+ * @throws MalformedResult for a number that is none: below 0, NaN, infinite
+ */
+export function stderrOf(value: unknown, key: string, source: string): number | null {
+  if (typeof value === 'number' && !(value >= 0 && value < Number.POSITIVE_INFINITY))
+    throw new MalformedResult(`${JSON.stringify(key)} is ${value}, and a standard error is a number of at least 0,`, source);
+  return amountOf(value);
 }
 
 /**
  * A standard error in a harness's file. Exactly 0 stands where all items scored the same, as at an accuracy
- * of 0 or 1: that says nothing of other items, and is not an error of zero.
+ * of 0 or 1: that says nothing of other items, and is not an error of zero. NaN stands where there was one item.
+ * @throws MalformedResult as {@link stderrOf}
  */
-export function harnessStderr(value: unknown): number | null {
-  return stderrOf(value) || null;
+export function harnessStderr(value: unknown, key: string, source: string): number | null {
+  return Number.isNaN(value) ? null : stderrOf(value, key, source) || null;
 }
 
 /** @throws MergeError E_EVALUATOR where JSON with a score has a key twice: which of them counts, nobody knows */

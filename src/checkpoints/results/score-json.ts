@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../base/json/parse.ts';
 import { type ItemList, mean, namedItems, unnamedItems } from './items.ts';
-import { type Metric, MOST_SCORE, noScore, type Report, stderrOf } from './report.ts';
+import { amountOf, type Metric, MOST_SCORE, noScore, type Report, stderrOf } from './report.ts';
 
 /**
  * A decimal number as programs print it; `nan` and `inf` too, since a line with one is the score that the
@@ -14,8 +14,8 @@ export function numberOf(text: string): number | null {
 }
 
 /** The report of an evaluator that said one number and nothing else. */
-export function bareNumber(value: number, source: string, stderr: unknown = null): Report {
-  return { source, score: { name: '', value, stderr: stderrOf(stderr), higherIsBetter: null }, metrics: [], cost: null };
+export function bareNumber(value: number, source: string, stderr: number | null = null): Report {
+  return { source, score: { name: '', value, stderr, higherIsBetter: null }, metrics: [], cost: null };
 }
 
 /** Whether an object is of the form that {@link scoreReport} reads. */
@@ -28,7 +28,7 @@ export function isScoreJson(json: unknown): json is JsonObject {
  * `{"score", "stderr", "items" or "scores", "metrics", "higher_is_better", "constraints", "cost"}`, of which
  * `score`, `scores` or `metrics` is needed. Without `score` it is the mean of a list of `scores`. Items are a
  * list of numbers, or an object of numbers by the items' names.
- * @throws MergeError E_EVALUATOR where the score is no number, or a constraint does not hold
+ * @throws MergeError E_EVALUATOR where the score or its standard error is no such number, or a constraint does not hold
  */
 export function scoreReport(json: JsonObject, source: string): Report {
   const { score, stderr, metrics, higher_is_better: direction, cost } = json;
@@ -37,13 +37,14 @@ export function scoreReport(json: JsonObject, source: string): Report {
   // An object may well hold metrics by name, of which nobody asked for the mean.
   const value = score === undefined && items !== null && Array.isArray(json.scores) ? mean(items.scores) : score;
   if (value !== undefined && typeof value !== 'number') throw noScore(`"score" is ${JSON.stringify(value)} in ${source}`);
+  const error = stderrOf(stderr, 'stderr', source);
   return {
     source,
-    score: value === undefined ? null : { ...named('', value, direction), stderr: stderrOf(stderr), items: async () => items && [items] },
+    score: value === undefined ? null : { ...named('', value, direction), stderr: error, items: async () => items && [items] },
     metrics: isJsonObject(metrics)
       ? Object.entries(metrics).flatMap(([name, value]) => (typeof value === 'number' ? [named(name, value, direction)] : []))
       : [],
-    cost: stderrOf(cost),
+    cost: amountOf(cost),
   };
 }
 

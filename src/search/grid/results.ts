@@ -8,7 +8,7 @@ import { readResult } from '../../checkpoints/results/files.ts';
 import { goalOf } from '../../checkpoints/results/goal.ts';
 import { harnessReport, reportOf } from '../../checkpoints/results/harness.ts';
 import { type ReadOptions, scoreOf } from '../../checkpoints/results/metric.ts';
-import { type Report, twiceText } from '../../checkpoints/results/report.ts';
+import { MalformedResult, type Report, twiceText } from '../../checkpoints/results/report.ts';
 import type { Goal, Score } from '../../checkpoints/results/types.ts';
 
 /** Results that are read at a time. */
@@ -107,7 +107,7 @@ async function reportIn({ path, kind, shown }: Result): Promise<{ readonly repor
       report = text === null ? await harnessReport(path, 0) : reportOf(text, shown, path);
     } catch (error) {
       // A file says of a score that it is none; of a folder something is torn.
-      if (text === null) throw error;
+      if (text === null || error instanceof MalformedResult) throw error;
       return { shown, score: null, reason: reasonOf(error) };
     }
   } catch (error) {

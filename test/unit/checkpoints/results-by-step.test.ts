@@ -55,6 +55,13 @@ describe('scores by step', () => {
     expect([[...json.scores.keys()], [...json.without.keys()]]).toEqual([[3000], [1000, 2000]]);
   });
 
+  it('refuses a standard error that is none, by the file, the entry and the key', async () => {
+    expect(await mergeError(() => read('a.json', '{"1000": 0.5, "2000": {"score": 0.25, "stderr": -0.1}}'))).toMatchObject({
+      code: 'E_SCORES',
+      message: expect.stringMatching(/a\.json: "stderr" is -0\.1, .* in entry 2$/),
+    });
+  });
+
   it('results of lm-eval in a folder a step, which say which way is better', async () => {
     const accuracy = await readStepScores(LM_EVAL, [parseMetric('colours/acc,none')]);
     expect([...accuracy.scores.keys()]).toEqual([3800, 6000]);

@@ -53,6 +53,15 @@ describe('a results file of lm-eval', () => {
     expect(message).toContain("'copying/exact_match' has 2 filters:\n  --metric copying/exact_match,strict-match   (0, ");
   });
 
+  it('refuses an error below 0 by its name, and takes NaN of one item for none', async () => {
+    const wrong = edit(newer(), 'results_', (text) => text.replace(/"acc_stderr,none": 0\.21\d+/, '"acc_stderr,none": -0.21'));
+    expect((await mergeError(() => read(wrong, 'colours/acc,none'))).message).toMatch(
+      /"\w+\/acc_stderr,none" is -0\.21, .* in lm-eval results_/,
+    );
+    const one = edit(newer(), 'results_', (text) => text.replace(/"acc_stderr,none": 0\.21\d+/, '"acc_stderr,none": NaN'));
+    expect(await read(one, 'colours/acc,none')).toMatchObject({ score: 2 / 3, stderr: null });
+  });
+
   it('has no error where it says N/A, nor one of 0 where all documents scored alike', async () => {
     expect(await read(newer(), 'prose/word_perplexity')).toMatchObject({ score: 442.1858824457754, stderr: null, higherIsBetter: false });
     expect(await read(newer(), 'always/acc')).toMatchObject({ score: 1, stderr: null });

@@ -28,9 +28,8 @@ describe('JSON with a score', () => {
   });
 
   it.each([
-    ['{"score": 1, "stderr": -1}', { stderr: null }],
+    ['{"score": 1, "stderr": null}', { stderr: null }],
     ['{"score": 1, "stderr": "N/A", "cost": -1}', { stderr: null, cost: null }],
-    ['{"score": 1, "stderr": NaN}', { stderr: null }],
     ['{"score": 2.5, "stderr": 0}', { stderr: 0 }],
     ['{"score": 1, "higher_is_better": "no"}', { higherIsBetter: null }],
     ['{"score": 1, "higher_is_better": false}', { higherIsBetter: false }],
@@ -70,6 +69,10 @@ describe('JSON with a score', () => {
     ['nan', 'the score is NaN or infinite'],
     ['-Infinity', 'the score is NaN or infinite'],
     ['{"score": null}', '"score" is null'],
+    ['{"score": 1, "stderr": -1}', '"stderr" is -1, and a standard error is a number of at least 0, in $MERGE_RESULT'],
+    ['{"score": 1, "stderr": NaN}', '"stderr" is NaN'],
+    ['{"score": 1, "stderr": 1e999}', '"stderr" is Infinity'],
+    ['{"scores": [1, 2], "stderr": -0.5}', '"stderr" is -0.5'],
     ['{"score": "0.5"}', '"score" is "0.5"'],
     ['{"score": 1, "constraints": {"toxicity": 0.2, "ok": false, "size": -3}}', 'toxicity is 0.2, ok is false'],
     ['{"metrics": {}}', 'there is no metric'],

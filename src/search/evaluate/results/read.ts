@@ -7,7 +7,7 @@ import { worded } from '../../../base/option-words.ts';
 import { nameRule, newestFiles, readResult, shownPath } from '../../../checkpoints/results/files.ts';
 import { harnessReport, reportOf } from '../../../checkpoints/results/harness.ts';
 import { type MetricTerm, type ReadOptions, scoreOf } from '../../../checkpoints/results/metric.ts';
-import { type Metric, noScore, type Report, refuseTwice } from '../../../checkpoints/results/report.ts';
+import { type Metric, noScore, type Report, refuseTwice, stderrOf } from '../../../checkpoints/results/report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from '../../../checkpoints/results/score-json.ts';
 import type { Score } from '../../../checkpoints/results/types.ts';
 import { meantForScore } from './nearly.ts';
@@ -207,7 +207,10 @@ function regexReport({ stdout, stderr }: Evaluated, regex: string): Report | nul
   const text = match.groups?.score ?? match[1] ?? match[0];
   const value = numberOf(text.trim());
   if (value === null) throw noScore(worded`--metric-regex matched '${text}', which is no number`);
-  return bareNumber(value, worded`the last match of --metric-regex`, numberOf(match.groups?.stderr?.trim() ?? ''));
+  const source = worded`the last match of --metric-regex`;
+  // Programs print `+/- nan` where they do not know it.
+  const error = numberOf(match.groups?.stderr?.trim() ?? '');
+  return bareNumber(value, source, Number.isNaN(error) ? null : stderrOf(error, 'stderr', source));
 }
 
 /** From the first whole line on, where the beginning is left out. */
