@@ -19,8 +19,11 @@ describe('merge grid --eval', () => {
     const { code, stdout, stderr } = await runCli(words, { cwd });
     expect([code, stderr]).toEqual([0, expect.stringContaining('evaluating trial 0 (1 of 8)')]);
     // 1 - |w - (0.2, 0.3, 0.5)|² of wma (1/6, 2/6, 3/6), in reverse, the newest and the mean.
-    expect(stdout).toMatch(/step 600 +300steps +wma +0\.99777\d* +\+0\.378 +\+0\.0444 +0\.620000 +0\.95333\d*/);
-    expect(stdout).toMatch(/wma, reverse \(control\) +0\.7\d+/);
+    expect(stdout).toMatch(
+      /^up to step 600: newest 0\.620000\n +300steps +plain mean +0\.95333\d* +\+0\.333 +–\n +wma +0\.99777\d* +\+0\.378 +\+0\.0444/m,
+    );
+    expect(stdout).toMatch(/wma, reverse +0\.7\d+/);
+    expect(stdout).toContain('reverse and scramble are controls: none of them is taken');
     expect(stdout).toContain('Not judged: step600-w300steps-wma scored best');
     expect(stdout).toContain('Recipes are not judged');
     expect(existsSync(join(cwd, 'made'))).toBe(false);
@@ -39,8 +42,8 @@ describe('merge grid --eval', () => {
     ]);
     const more = words.map((word) => (word === '400,newest' ? '400,500,newest' : word));
     const grown = await runCli([...more, '--dry-run'], { cwd });
-    expect(grown.stdout).toMatch(
-      /would make 4 evaluations: 1 checkpoint, 1 plain mean, 2 other outputs; 8 are scored already in made\.scores; --resume/,
+    expect(grown.stdout.replaceAll(/\s+/g, ' ')).toMatch(
+      /would make 4 evaluations: 1 checkpoint, 1 plain mean, 2 other outputs; 8 are scored already in made\.scores; about [\d.]+ s at the pace of those; --resume goes on there/,
     );
     const document = JSON.parse((await runCli([...more, '--dry-run', '--resume', '--json'], { cwd })).stdout);
     expect(document).toMatchObject({
@@ -48,6 +51,16 @@ describe('merge grid --eval', () => {
       scoring: { evaluations: 4, newest: 0, checkpoints: 1, means: 1, outputs: 2, scored: 8, failed: 0, needsResume: false },
     });
     expect([existsSync(join(cwd, 'made')), existsSync(join(cwd, 'none'))]).toEqual([false, false]);
+  });
+
+  it('plans a scoring as what is evaluated: merges are removed, and nothing is written to its folder', async () => {
+    const { stdout } = await runCli([...words, '--dir', 'none', '--dry-run'], { cwd });
+    expect(stdout).toMatch(/^would make 8 evaluations/);
+    expect(stdout).not.toContain('would make 4 outputs');
+    expect(stdout).not.toContain('writes');
+    expect(stdout).toMatch(/merges of [\d.]+ k?B each, made as there is room for them and removed once they are scored/);
+    const kept = await runCli([...words, '--dir', 'none', '--keep', '--dry-run'], { cwd });
+    expect(kept.stdout).toMatch(/^would make 8 evaluations[\s\S]*\nwould make 4 outputs in 1 read[\s\S]*writes/);
   });
 
   it('refuses a folder for trials before --keep makes anything', async () => {

@@ -1,15 +1,18 @@
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
 import { omit, pick } from '../../base/pick.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
-import { type GridOptions, type GridScoreOptions, type GridScoring, gridModels, planGridScores, scoreGrid } from '../../index.ts';
+import { type GridModel, type GridOptions, type GridScoreOptions, gridModels, scoreGrid } from '../../index.ts';
 import { plural, printable } from '../../render/format.ts';
+import { wrap } from '../../render/wrap.ts';
 import { refuseForTrainers, resolveScores } from '../../search/grid/options.ts';
+import { planScoredGrid } from '../../search/grid/plan.ts';
 import { gridScoresText } from '../../search/grid/text.ts';
 import { REPORT_PAGE } from '../../search/optimise/files.ts';
 import { slurmFolder, thenScript } from '../submit/slurm-script.ts';
 import type { Context } from '../terminal/context.ts';
+import { tableWidth } from '../terminal/terminal.ts';
 import { requireNoEvaluation } from './evaluator.ts';
 import { reportStudy } from './search.ts';
 
@@ -119,7 +122,25 @@ export async function printArray(
       names: models.map(({ name }) => name),
     }),
   );
+  const unloadable = models.flatMap((model) => (model.loadable ? [] : [model]));
+  if (unloadable.length > 0)
+    terminal.err.write(`${wrap(unloadableText(unloadable, options, models.length), NOTE_WIDTH, '  ').join('\n')}\n`);
   terminal.err.write(`${plural(models.length, 'model')}; when their results are there: ${conclude}\n`);
+}
+
+/** Columns of notes. */
+const NOTE_WIDTH = 100;
+const NAMES_SHOWN = 3;
+
+/** That the command is handed what few evaluators load, and what is to be done about it. */
+function unloadableText(others: readonly GridModel[], { output }: GridOptions, all: number): string {
+  const names = others.slice(0, NAMES_SHOWN).map(({ name }) => name);
+  const more = others.length > NAMES_SHOWN ? ` and ${others.length - NAMES_SHOWN} more` : '';
+  const merged = others.some(({ path }) => dirname(resolve(path)) === resolve(output));
+  const again = merged ? 'Make the grid with --format safetensors; for saves of the run, let' : 'Let';
+  return printable(
+    `note: ${others.length} of ${plural(all, 'model')} ${others.length === 1 ? 'is' : 'are'} no safetensors in one folder (${names.join(', ')}${more}), and lm-eval and most others load nothing else. ${again} the command make them first: merge convert "$MERGE_MODEL" -o "$TMPDIR/model". Without --submit, --eval hands safetensors to the command by itself.`,
+  );
 }
 
 /** What a scoring would be refused for, where it is only looked what it would be of. @throws MergeError E_OPTION */
@@ -127,9 +148,12 @@ export function checkScores(options: GridOptions, scoring: NonNullable<SplitFlag
   resolveScores({ ...omit(options, ['keep']), ...scoring });
 }
 
-/** What scoring it would evaluate, beside what making it would read; null where nothing is evaluated. @throws MergeError as the scoring does */
-export async function planScores(options: GridOptions, scoring: SplitFlags<object>['scoring']): Promise<GridScoring | null> {
-  return scoring?.eval === undefined ? null : planGridScores({ ...omit(options, ['keep']), ...scoring });
+/** What scoring it would evaluate, with the grid as it is made for that; null where nothing is evaluated. @throws MergeError as the scoring does */
+export async function planScores(
+  options: GridOptions,
+  scoring: SplitFlags<object>['scoring'],
+): Promise<Awaited<ReturnType<typeof planScoredGrid>> | null> {
+  return scoring?.eval === undefined ? null : planScoredGrid({ ...omit(options, ['keep']), ...scoring });
 }
 
 /** `merge grid … --eval` and `--scores`. */
@@ -155,7 +179,7 @@ export async function runScores(
         `report   ${printable(join(folder, REPORT_PAGE))}`,
         ...(options.eval === undefined ? [] : [`trials   ${printable(join(folder, 'trials.jsonl'))}`]),
       ];
-      return `${gridScoresText(document, context.terminal.out.colors)}\n${places.join('\n')}\n`;
+      return `${gridScoresText(document, context.terminal.out.colors, tableWidth(context.terminal.out))}\n${places.join('\n')}\n`;
     },
   );
 }

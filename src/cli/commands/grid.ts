@@ -65,13 +65,16 @@ export async function run(context: Context, args: readonly (string | readonly st
     return 0;
   }
   if (flags.dryRun) {
-    const plan = await planGrid(options);
-    const scores = await planScores(options, scoring);
+    const scored = await planScores(options, scoring);
+    const plan = scored?.plan ?? (await planGrid(options));
     const progress = createProgress('none', terminal);
     for (const warning of plan.warnings) progress.warn(warning);
-    if (flags.json) writeJson(context, { ...plan, ...(scores !== null && { scoring: scores }) });
+    if (flags.json) writeJson(context, { ...plan, ...(scored !== null && { scoring: scored.scoring }) });
     else if (flags.quiet) for (const { path, gone } of plan.outputs) terminal.out.write(gone === undefined ? `${path}\n` : '');
-    else terminal.out.write(gridPlanText(plan, terminal.out.colors, scores === null ? [] : [scoringText(scores)]));
+    else {
+      const scores = scored === null ? undefined : { text: scoringText(scored.scoring), keeps: given.keep === true };
+      terminal.out.write(gridPlanText(plan, terminal.out.colors, scores));
+    }
     return 0;
   }
   const progress = createProgress(flags.progress ?? (flags.quiet ? 'none' : 'auto'), terminal, (event) =>
@@ -83,6 +86,8 @@ export async function run(context: Context, args: readonly (string | readonly st
       progress.end();
       terminal.err.write(`${batchText(event.batch, event.number)}\n`);
     }
+    // All that is known before the first read, once and not once a read.
+    if (event.type === 'plan') for (const warning of event.plan.warnings) progress.event({ type: 'warning', warning });
     if (event.type !== 'merge') return;
     if (event.event.type === 'kept') kept.push(event.event.output);
     progress.event(event.event);

@@ -11,6 +11,7 @@ import { storedSearch } from '../../search/optimise/report.ts';
 import { searchText } from '../../search/optimise/text.ts';
 import { readStudy, type StoredStudy } from '../../search/study/read.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
+import { tableWidth } from '../terminal/terminal.ts';
 
 interface ReportFlags {
   readonly out?: string;
@@ -33,11 +34,13 @@ export async function run(
   await file.write(page);
   if (flags.json) writeJson({ terminal, ...context }, document);
   else if (flags.quiet) terminal.out.write(`${out}\n`);
-  else terminal.out.write(`${text(terminal.out.colors)}\nas a page: ${printable(out)}\n`);
+  else terminal.out.write(`${text(terminal.out.colors, tableWidth(terminal.out))}\nas a page: ${printable(out)}\n`);
   return 0;
 }
 
-async function reported(stored: StoredStudy): Promise<{ document: object; page: string; text: (colors: Colors) => string }> {
+async function reported(
+  stored: StoredStudy,
+): Promise<{ document: object; page: string; text: (colors: Colors, columns: number) => string }> {
   if (stored.identity.kind === 'forecast') {
     const document = await storedForecast(stored);
     const written = await storedForecast({ ...stored, ...stored.written });
@@ -48,7 +51,7 @@ async function reported(stored: StoredStudy): Promise<{ document: object; page: 
     const document = await storedGridScores(stored);
     const written = await storedGridScores({ ...stored, ...stored.written });
     const { gridPage } = await import('../../search/grid/page.ts');
-    return { document, page: gridPage(written), text: (colors) => gridScoresText(document, colors) };
+    return { document, page: gridPage(written), text: (colors, columns) => gridScoresText(document, colors, columns) };
   }
   const document = await storedSearch(stored);
   const written = { ...(await storedSearch({ ...stored, ...stored.written })), folder: '.' };

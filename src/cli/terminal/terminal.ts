@@ -36,6 +36,11 @@ export function createTerminal({ stdout, stderr, env, argv }: Streams): Terminal
   return { out: channel(stdout, env), err: channel(stderr, env), env, invocation: invocation(argv[1] ?? '', env) };
 }
 
+/** Columns of a wide table: those of the terminal, from 80 to 110, and of a file always as many. */
+export function tableWidth({ tty, columns }: Channel): number {
+  return tty ? Math.min(110, Math.max(80, columns())) : 100;
+}
+
 /** NO_COLOR wins, then FORCE_COLOR, then whether the stream is a terminal that knows colours. */
 export function wantsColor(tty: boolean, env: NodeJS.ProcessEnv): boolean {
   if (env.NO_COLOR) return false;

@@ -2,6 +2,7 @@ import { MergeError, type Warning } from '../../base/errors.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { refuseUnsound } from '../members/look.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
+import { planWarnings, type Warned } from '../plan/warnings.ts';
 import { planResolved } from '../run.ts';
 import { batchesOf } from './batches.ts';
 import { bytesBeside, mostOutputs } from './bounds.ts';
@@ -39,22 +40,32 @@ export async function missingBatches({ options }: AskedGrid, { run, arms }: Surv
  * @throws MergeError E_NO_SPACE where there is no room for all of it; every conflict of the first batch that has any
  */
 export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
-  const survey = await surveyGrid(work);
+  return planSurveyed(work, await surveyGrid(work));
+}
+
+/**
+ * {@link planWholeGrid} of what a survey found.
+ * @param unplaced nothing is made in the folder of the grid: neither room there nor what lies there counts
+ */
+export async function planSurveyed(work: AskedGrid, survey: Survey, { unplaced = false } = {}): Promise<PlannedGrid> {
   const { grid, options, asked, signal } = work;
   if (options.strict) refuseUnsound(makingWarnings(survey));
   const batches = await missingBatches(work, survey);
   const planned: PlannedBatch[] = [];
   const outputs = new Map<string, Pick<GridOutput, 'bytesWritten' | 'batch'>>();
-  const warnings: Warning[] = [];
+  const warned: Warned[] = [];
+  const together: Warning[] = [];
   const seen = new Set<string>();
   const space = { needed: 0, available: Number.POSITIVE_INFINITY, peak: 0, alone: 0 };
   for (const [b, arms] of batches.entries()) {
-    const request = await armsRequest(survey.grid, survey.run, arms, options.output, signal);
+    const asRequested = await armsRequest(survey.grid, survey.run, arms, options.output, signal);
+    const request = unplaced ? { ...asRequested, unplaced } : asRequested;
     const plan = await planResolved(request, { recipe: asked, outside: [] }, { ...options, signal }).catch((error: unknown) => {
       throw error instanceof MergeError && error.code === 'E_NO_SPACE' ? noSpace(error, batches, options.output) : error;
     });
     for (const { path, bytes } of plan.outputs) outputs.set(path, { bytesWritten: bytes, batch: b + 1 });
-    warnings.push(...plan.warnings);
+    warned.push(...plan.outputs.map(({ path, schedule, selection, warnings }) => ({ path, schedule, selection, warnings })));
+    together.push(...(plan.together ?? []));
     space.needed += plan.freeBytesNeeded;
     space.available = Math.min(space.available, plan.freeBytesAvailable);
     space.peak = Math.max(space.peak, plan.peakMemoryBytes + bytesBeside(plan.outputs.length, plan.tensors));
@@ -75,7 +86,7 @@ export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
     };
     planned.push({ request, batch, plan: batches.length === 1 ? plan : null });
   }
-  if (space.needed > space.available) throw tooLittle(space.needed, space.available, [...outputs.values()], options.output);
+  if (!unplaced && space.needed > space.available) throw tooLittle(space.needed, space.available, [...outputs.values()], options.output);
   const all = planned.map(({ batch }) => batch);
   const document: GridPlan = {
     schema: 'ckpt-merge/grid-plan',
@@ -92,9 +103,17 @@ export async function planWholeGrid(work: AskedGrid): Promise<PlannedGrid> {
     peakMemoryBytes: space.peak,
     freeBytesNeeded: space.needed,
     freeBytesAvailable: all.length === 0 ? 0 : space.available,
-    warnings: [...withoutAskedDtypes(distinct(warnings), grid), ...makingWarnings(survey)],
+    warnings: [
+      ...withoutAskedDtypes(distinct([...planWarnings(warned.map(withoutLeftOut)), ...together]), grid),
+      ...makingWarnings(survey),
+    ],
   };
   return { document, batches: planned };
+}
+
+/** What is left out is told by the save, and not by the output. */
+function withoutLeftOut(output: Warned): Warned {
+  return { ...output, warnings: output.warnings.filter(({ code }) => code !== 'W_LEFT_OUT_MEMBERS') };
 }
 
 /** Each warning once, though several batches may have it. */

@@ -3,28 +3,57 @@ import { shellQuote } from '../../base/process/shell-quote.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatRate, formatSeconds, formatTable, plural, printable } from '../../render/format.ts';
 import { sparkline } from '../../render/sparkline.ts';
+import { wrap } from '../../render/wrap.ts';
 import type { GridBatch, GridOutput, GridPlan, GridResult } from './types.ts';
 
+/** Columns of sentences. */
+const WIDTH = 100;
 /** Of windows that fit nowhere, and of other names of a merge, how many are shown; `--json` has all. */
 const LEFT_SHOWN = 8;
 const NAMES_SHOWN = 4;
 const FLAGS_SHOWN = 6;
 const EQUAL_SHOWN = 6;
 
-/** What `grid --dry-run` prints. @param more lines about what comes after the making */
-export function gridPlanText(plan: GridPlan, colors: Colors, more: readonly string[] = []): string {
+/** How a grid that is planned is to be scored. */
+interface PlannedScores {
+  /** Which evaluations there would be. */
+  readonly text: string;
+  /** Whether outputs stay in their folder. */
+  readonly keeps: boolean;
+}
+
+/** What `grid --dry-run` prints. */
+export function gridPlanText(plan: GridPlan, colors: Colors, scores?: PlannedScores): string {
   const made = plan.outputs.filter(({ batch }) => batch !== null).length;
   const head = `would make ${colors.bold(plural(made, 'output'))} in ${plural(plan.batches.length, 'read')}${alreadyText(plan.outputs)}`;
+  const isWhole = made === 0 && plan.outputs.every(({ skipped }) => skipped);
+  const stays = scores === undefined || scores.keeps;
+  const total = [...plan.batches.map((batch, b) => `  ${batchText(batch, b + 1)}`), ...(made > 0 ? totalLines(plan, made) : [])];
   const lines = [
-    made === 0 && plan.outputs.every(({ skipped }) => skipped) ? `nothing is missing: ${allThere(plan.outputs)}` : head,
+    ...(scores === undefined ? [] : wrap(printable(scores.text), WIDTH, '  ')),
+    ...(!stays ? [] : [isWhole ? `nothing is missing: ${allThere(plan.outputs)}` : head]),
     ...blockOf(gridTable(plan.outputs, colors)),
     ...flagLines(plan.outputs, colors),
     ...leftLines(plan, colors),
     ...otherLines(plan, colors),
-    ...blockOf([...plan.batches.map((batch, b) => `  ${batchText(batch, b + 1)}`), ...(made > 0 ? totalLines(plan, made) : [])]),
-    ...blockOf(more.map((line) => `  ${printable(line)}`)),
+    ...blockOf(stays ? total : removedLines(plan, made)),
   ];
   return `${[...lines, '', 'nothing was written'].join('\n')}\n`;
+}
+
+/** What becomes of outputs that are made to be scored. */
+function removedLines({ outputs, bytesWritten }: GridPlan, made: number): string[] {
+  const there = outputs.filter(({ skipped }) => skipped).length;
+  return [
+    ...(there === 0
+      ? []
+      : [
+          `  ${plural(there, 'output')} that ${there === 1 ? 'lies' : 'lie'} there already ${there === 1 ? 'is' : 'are'} scored as ${there === 1 ? 'it is' : 'they are'}`,
+        ]),
+    ...(made === 0
+      ? []
+      : [`  merges of ${formatBytes(bytesWritten / made)} each, made as there is room for them and removed once they are scored`]),
+  ];
 }
 
 /** Lines with an empty one before them, where there are any. */

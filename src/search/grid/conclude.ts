@@ -102,7 +102,7 @@ export function recipesOfGrid(arms: readonly PlacedArm[], goal: Goal): RecipesOf
   const isReference = (arm: PlacedArm) => arm.kind === 'newest' || (arm.kind === 'mean' && meansAreReferences(arms));
   const compared = byRecipe(arms.filter(isReference)).map((one) => ({
     ...one,
-    label: one.window === null ? 'newest' : `mean of ${one.window}`,
+    label: one.window === null ? 'newest' : `mean of ${windowWords(one.window)}`,
   }));
   const recipes = new Set(arms.filter(isReference).map(({ recipe }) => recipe));
   const shapes = byRecipe(arms.filter(({ kind, recipe }) => kind === 'output' && !recipes.has(recipe)));
@@ -110,7 +110,7 @@ export function recipesOfGrid(arms: readonly PlacedArm[], goal: Goal): RecipesOf
   const references = compared.map(({ label }) => label);
   const means = compared.flatMap((one) => (one.window === null ? [] : [{ ...one, label: `the ${one.label} (${one.name})` }]));
   const newest = compared.filter(({ window }) => window === null);
-  const windows = new Map([...shapes, ...means].map(({ name, window }) => [name, window ?? name]));
+  const windows = new Map([...shapes, ...means].map(({ name, window }) => [name, window === null ? name : windowWords(window)]));
   const withWindows = (text: string, of: RecipesConclusion) =>
     [text, judgedWindows(of.rows, (name) => windows.get(name)!) ?? []].flat().join(' ');
   if (newest.length === 0 || means.length === 0) return { ...own, text: withWindows(own.text, own), references, overNewest: null };
@@ -140,11 +140,17 @@ export function newestEnd(arms: readonly StudiedArm[]): number {
 }
 
 export function labelOf({ kind, is, endpoint }: StudiedArm): string {
-  return kind === 'newest' ? `newest (step ${endpoint})` : `mean of ${windowText(is[0]!)}`;
+  return kind === 'newest' ? `newest (step ${endpoint})` : `mean of ${windowWords(windowText(is[0]!)!)}`;
 }
 
 export function windowText({ axes }: StudiedCombination): string | null {
   return axes.window === undefined ? null : String(axes.window);
+}
+
+/** A window for people: `0.8M` where names have `800000tokens`. */
+export function windowWords(window: string): string {
+  const { value, unit } = parseDistance(window, 'window');
+  return unit === 'tokens' && value >= 1e5 && value < 1e6 && (value / 1e6).toString().length <= 5 ? `${value / 1e6}M` : window;
 }
 
 /** Of a grid that makes nothing else, plain means are what is compared with the newest. */

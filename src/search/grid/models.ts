@@ -1,8 +1,11 @@
 import { MergeError } from '../../base/errors.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
 import { gridOf } from '../../merge/grid/options.ts';
 import { surveyGrid } from '../../merge/grid/survey.ts';
 import type { GridOptions } from '../../merge/grid/types.ts';
 import { plural } from '../../render/format.ts';
+import { isLendable } from '../study/members.ts';
 import { askedArms } from './arms.ts';
 import { mergeKey, withoutResult } from './given.ts';
 
@@ -10,8 +13,12 @@ import { mergeKey, withoutResult } from './given.ts';
 export interface GridModel {
   readonly name: string;
   readonly path: string;
+  /** It is safetensors in one folder, as evaluators load it; `scoreGrid` makes that of every model. */
+  readonly loadable: boolean;
 }
 
+/** Checkpoints of which the headers are read at a time. */
+const OPENED_AT_ONCE = 8;
 /** Names that a message shows. */
 const SHOWN = 5;
 
@@ -37,12 +44,15 @@ export async function gridModels(
   }
   const asked = await askedArms(grid, survey, []);
   const arms = scores === undefined ? asked : await withoutResult(scores, asked, signal);
-  const models = new Map<string, GridModel>();
+  const models = new Map<string, Omit<GridModel, 'loadable'>>();
   for (const arm of arms) {
     const { kind, is, members, path } = arm;
     const place = kind === 'newest' ? members[0]!.checkpoint?.path : path;
     // Equal merges have one result: two of them would differ by what evaluators leave to chance.
     if (kind !== 'mean' && place != null && !models.has(mergeKey(arm))) models.set(mergeKey(arm), { name: is[0]!.name, path: place });
   }
-  return [...models.values()];
+  return mapBounded([...models.values()], OPENED_AT_ONCE, async (model) => {
+    signal?.throwIfAborted();
+    return { ...model, loadable: isLendable(await openCheckpoint(model.path)) };
+  });
 }

@@ -21,7 +21,7 @@ import { givenScores } from './given.ts';
 import { type KnownArms, lookAtGrid, studyRequest } from './known.ts';
 import { type GridScoreOptions, type ResolvedScores, resolveScores } from './options.ts';
 import { refusePlaces } from './places.ts';
-import { secondSet } from './second-set.ts';
+import { secondSet, trialsOfSecondSet } from './second-set.ts';
 import type { GridScores } from './types.ts';
 
 export interface GridScoreRunOptions {
@@ -153,17 +153,11 @@ async function validated(
   signal: AbortSignal,
 ): Promise<void> {
   const { study, identity } = session;
-  const { artefact, outputs, references } = gridScoresDocument({ ...gridInput(session), identity });
-  const newest = newestEnd(identity.scored ?? []);
-  const compared = new Set([
-    artefact.chosen,
-    artefact.overNewest?.chosen,
-    ...references.flatMap(({ name, endpoint }) => (endpoint === newest ? [name] : [])),
-  ]);
-  const chosen = [...outputs, ...references].flatMap(({ name, trial }) => (trial !== null && compared.has(name) ? [trial] : []));
-  const makeable = [...new Set(chosen)].filter((id) => candidates.has(study.trials.find((trial) => trial.id === id)!.recipe));
-  const candidate = (id: number) => candidates.get(study.trials.find((trial) => trial.id === id)!.recipe)!.candidate;
-  if (artefact.chosen !== null) await validateTrials(options, session, { chosen: makeable, candidateOf: candidate }, emit, signal);
+  const document = gridScoresDocument({ ...gridInput(session), identity });
+  const recipeOf = (id: number) => study.trials.find((trial) => trial.id === id)!.recipe;
+  const chosen = trialsOfSecondSet(document, newestEnd(identity.scored ?? [])).filter((id) => candidates.has(recipeOf(id)));
+  const candidateOf = (id: number) => candidates.get(recipeOf(id))!.candidate;
+  if (document.artefact.chosen !== null) await validateTrials(options, session, { chosen, candidateOf }, emit, signal);
 }
 
 function gridInput({ study, identity, goal }: Session) {

@@ -11,7 +11,7 @@ export function armScoreText({ score, stderr, trial }: Pick<ScoredOutput, 'score
   return score === null ? (trial === null ? 'not scored' : 'failed') : scoreText(score, stderr);
 }
 
-export function overText(difference: ScoredOutput['overNewest']): string {
+export function overText(difference: { readonly gain: number; readonly error: number | null } | null): string {
   return difference === null ? '–' : gainText(difference.gain, difference.error);
 }
 

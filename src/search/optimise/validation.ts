@@ -19,7 +19,8 @@ import { overAll } from './legs.ts';
 import { type SearchOptions, VALIDATED } from './options.ts';
 import { takenBy } from './result.ts';
 
-const VALIDATION_FILE = 'validation.jsonl';
+/** Trials of the second set, beside those of the study. */
+export const VALIDATION_FILE = 'validation.jsonl';
 
 /** How a second set is scored, and what of the search holds there too. */
 export interface ValidationOptions extends Omit<EvaluationSettings, 'eval'> {

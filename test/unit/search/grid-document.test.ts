@@ -44,11 +44,28 @@ describe('the document of a grid’s scores', () => {
     for (const text of ['Is this output better?', 'Is this recipe better?', 'Along the run', 'wma, reverse', 'mean of 200steps'])
       expect(page).toContain(text);
     const text = gridScoresText(document, pc.createColors(false));
-    expect(text).toMatch(/step 2000 +200steps +sma/);
-    expect(text.indexOf('step 2000 ')).toBeLessThan(text.indexOf('step 200 '));
+    expect(text).toMatch(/up to step 2000: newest [\d.]+( ± [\d.]+)?\n +200steps +sma/);
+    expect(text.indexOf('up to step 2000:')).toBeLessThan(text.indexOf('up to step 200:'));
     const loss = gridScoresDocument({ identity, goal: 'minimize', trials, reads: 1, warnings: [] });
     expect(gridScoresText(loss, pc.createColors(false))).toContain('scored by a loss alone');
     expect(gridPage(loss)).toContain('scored by a loss alone');
+  });
+
+  it.each([80, 100, 110])('has a table of at most %i columns, shapes cut in the middle and gains of a column alike', (columns) => {
+    const long = 'an-axis-of-the-grid-whose-value-is-long-beyond-all-that-a-terminal-can-show-in-one-line';
+    const scored = identity.scored!.map((arm) => ({
+      ...arm,
+      is: arm.is.map((one) => ({ ...one, axes: { ...one.axes, policies: `${long}-${one.recipe}` } })),
+    }));
+    const wide = gridScoresDocument({ identity: { ...identity, scored }, goal: 'maximize', trials, reads: 1, warnings: [] });
+    const lines = gridScoresText(wide, pc.createColors(false), columns).split('\n');
+    const table = lines.slice(lines.findIndex((line) => /^ +window +shape/.test(line)));
+    expect(Math.max(...table.map((line) => line.length))).toBeLessThanOrEqual(columns);
+    expect(table.filter((line) => line.includes('…')).length).toBeGreaterThanOrEqual(30);
+    // The whole of it is in the document and on the page.
+    expect(gridPage(wide)).toContain(long);
+    const decimals = table.flatMap((line) => /[+-]\d\.(\d+)( ± [\d.]+)?( +chosen)?$/.exec(line)?.[1]?.length ?? []);
+    expect(new Set(decimals).size).toBe(1);
   });
 
   it('of trials without a score says what is missing', () => {
@@ -87,7 +104,7 @@ describe('the document of a grid’s scores', () => {
 
     it('chooses it, and nothing that is estimated worse', () => {
       const lines = gridScoresText(worse, pc.createColors(false)).split('\n');
-      expect(lines.filter((line) => line.endsWith('chosen'))).toEqual([expect.stringMatching(/^step 2000 +200steps +sma/)]);
+      expect(lines.filter((line) => line.endsWith('chosen'))).toEqual([expect.stringMatching(/^ +200steps +sma/)]);
       const lower = gridScoresDocument({ identity, goal: 'minimize', trials, reads: 1, warnings: [] });
       expect(lower.artefact.best).toBeNull();
       expect(gridScoresText(lower, pc.createColors(false))).not.toContain(' chosen\n');
