@@ -86,6 +86,13 @@ const CASES: readonly Case[] = [
   { name: 'a record in the newest alone', inputs: () => [renamed('param_slice_mappings', 'param_slice_mappingz', OPTIM), step('zero1', 15)], options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'was saved by 0', says: UNIVERSAL },
   { name: 'a record of a weight that is not there', inputs: () => [renamed('layers.0.norm.bias', 'layers.0.norm.bios', /pp_rank_0_/), renamed('layers.0.norm.bias', 'layers.0.norm.bios', /pp_rank_0_/, 15)], options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'layers.0.norm.bios', says: /no weight of the model/ },
   { name: 'a record of more of a weight than it has', inputs: () => [5, 15].map((number) => byteBehind('numel', 3, (was) => was + 1, rank(0), number)), options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'embed_tokens.weight have 56 elements', says: /has 55/ },
+  { name: 'a record of one rank alone', inputs: () => [5, 15].map((number) => renamed('param_slice_mappings', 'param_slice_mappingz', /pp_rank_1_/, number)), options: resume('newest'), code: 'E_TORCH_FILE', place: rank(1), says: /param_slice_mappings is not in it, as it is in the files of other ranks .*copy it again/ },
+  { name: 'a record without how much there is', inputs: () => [5, 15].map((number) => renamed('numel', 'numol', /pp_rank_0_/, number)), options: resume('newest'), code: 'E_TORCH_FILE', place: rank(0), says: /param_slice_mappings\[0\] has no whole number as numel of embed_tokens\.weight .*damaged/ },
+  { name: 'a record without where it begins, in an older member', inputs: () => [renamed('start', 'stort', /pp_rank_1_/), step('zero1', 15)], options: resume('drop'), code: 'E_TORCH_FILE', place: rank(1), says: /no whole number as start of/ },
+  { name: "a rank's file that is another rank's", inputs: () => [5, 15].map((number) => changed((path) => cpSync(join(path, rank(0)), join(path, rank(1))), number)), options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'recorded parts', says: /damaged, or of another rank or step/ },
+  { name: 'ranks that were exchanged', inputs: () => [5, 15].map((number) => changed((path) => { cpSync(join(path, rank(0)), join(path, 'x')); cpSync(join(path, rank(1)), join(path, rank(0))); cpSync(join(path, 'x'), join(path, rank(1))); rmSync(join(path, 'x')); }, number)), options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'global_step', says: /files of ranks may have been exchanged/ },
+  { name: 'moments that one rank lacks, kept', inputs: () => [5, 15].map((number) => renamed('exp_avg_sq', 'exp_ovg_sq', /pp_rank_1_/, number)), options: resume('newest'), code: 'E_LAYOUT_FORM', place: rank(1), says: /has no exp_avg_sq of group 0, which files of other ranks have/ },
+  { name: 'moments that one rank lacks, dropped', inputs: () => [step('zero1', 5), renamed('base_optimizer_state', 'bose_optimizer_state', /pp_rank_0_/, 15)], options: resume('drop'), code: 'E_LAYOUT_FORM', place: rank(0), says: /has no exp_avg of group 0/ },
   { name: 'a record of two weights in one place', inputs: () => [5, 15].map((number) => byteBehind('start', 3, () => 1, rank(0), number)), options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'where another weight still lies', says: /layers\.0\.norm\.weight/ },
   { name: 'a record of a place behind the end', inputs: () => [5, 15].map((number) => byteBehind('start', 3, () => 200, rank(0), number)), options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'elements 200 to 255', says: /which has 84/ },
   { name: 'a record of other weights in one member', inputs: () => [renamed('layers.0.norm.bias', 'layers.0.norm.bios', /pp_rank_0_/), step('zero1', 15)], options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'layers.0.norm.bios', says: /not alike/ },
@@ -109,6 +116,21 @@ const CASES: readonly Case[] = [
 ];
 
 describe('ZeRO 1 and 2 that training cannot go on from', () => {
+  it.each(CASES.filter(({ name }) => /record of|record without|lacks|of another rank/.test(name)))(
+    '$name: round_robin_gradients is no advice',
+    async ({ inputs, options }) => {
+      const error = await plan({ inputs: inputs(), output: join(folder, 'out'), ...options } as AverageOptions).catch((thrown) => thrown);
+      expect(`${error.message} ${error.help}`).not.toContain('round_robin');
+    },
+  );
+
+  it('is merged as the model alone all the same', async () => {
+    const inputs = [5, 15].map((number) => renamed('numel', 'numol', /pp_rank_0_/, number));
+    expect((await plan({ inputs, output: join(folder, 'out'), format: 'safetensors' })).outputs[0]!.kept).toBeNull();
+    const moments = [5, 15].map((number) => renamed('exp_avg_sq', 'exp_ovg_sq', /pp_rank_1_/, number));
+    expect((await plan({ inputs: moments, output: join(folder, 'out'), weightsFrom: 'master' })).outputs[0]!.weightsFrom).toBe('master');
+  });
+
   it.each(CASES)('$name', async ({ inputs, options, ...refused }) => {
     const { codes } = await expectRefused(plan({ inputs: inputs(), output: join(folder, 'out'), ...options } as AverageOptions), refused);
     // Told once, and not again for each weight.

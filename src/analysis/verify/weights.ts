@@ -110,7 +110,7 @@ async function inBuffers(
 ): Promise<Checkpoint[] | null> {
   const newest = givers.at(-1);
   if (newest === undefined || masterBuffers(newest).length === 0) return null;
-  const found = await proveMasters(newest, givers.slice(0, -1), { thorough: false, signal });
+  const found = await proveMasters(newest, givers.slice(0, -1), { thorough: false, moments: false, signal });
   if ('conflict' in found) throw refusal([found.conflict], { several: () => '' });
   return members.map((member) => (givers.includes(member) ? withMasters(member, newest, found.masters) : member));
 }

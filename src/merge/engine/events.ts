@@ -52,6 +52,8 @@ export interface MergedOutput extends MemberReport {
   readonly members: readonly MergedMember[];
   /** What the selection found that is to be known of siblings; empty elsewhere. */
   readonly notes: readonly string[];
+  /** How a trainer starts from it, where it was made for that; else null. */
+  readonly next: string | null;
   readonly bytesWritten: number;
   readonly tensors: number;
   /** What was done with the tensors of each role. */

@@ -15,6 +15,7 @@ import { withRecordBeside } from '../output/record-beside.ts';
 import { partialToResume, WHOLE_PART } from '../output/resume.ts';
 import type { Publication, PublicationRequest } from '../output/types.ts';
 import { membersOf } from '../plan/document.ts';
+import { goingOn } from '../plan/going-on.ts';
 import { recordedRecipe } from '../plan/recipe.ts';
 import type { Plan, PlanOutput } from '../plan/types.ts';
 import { mergeCard } from '../record/merge-card.ts';
@@ -150,6 +151,7 @@ export async function publishOutput(
       ...output,
       name: basename(resolve(output.path)),
       floats: plan.floats,
+      next: goingOn(plan, output, { output: 'this folder', above: 'the folder that it lies in' }),
       namesOfTrainer: plan.layout.form.kind !== 'safetensors' && plan.names?.asked !== HF_NAMES,
     }),
   );

@@ -30,6 +30,8 @@ export function mergeSummary(result: MergeResult, colors: Colors, invocation: st
   }
   if (result.warnings.length > 0) lines.push(`  ${colors.yellow(plural(result.warnings.length, 'warning'))}, see above`);
   lines.push('', `check ${outputs.length === 1 ? 'it' : 'each'} with: ${verifyCommand(outputs[0]!, invocation)}`);
+  const [{ next }] = outputs as [MergedOutput];
+  if (next !== null) lines.push(`to go on from ${outputs.length === 1 ? 'it' : 'each'}: ${printable(next)}`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -3,6 +3,7 @@ import { MemoryWatch } from '../../base/machine/resident.ts';
 import type { Isa } from '../native/binding.ts';
 import type { CombineResult } from '../native/combine.ts';
 import { mergedMembers } from '../plan/document.ts';
+import { goingOn } from '../plan/going-on.ts';
 import type { Plan } from '../plan/types.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
 import type { MergeResult, ProgressEvent } from './events.ts';
@@ -117,6 +118,7 @@ export class MergeTotals {
         members: mergedMembers(this.#plan, o),
         notes: o.selection?.siblings === true ? o.selection.notes : [],
         ...o.report,
+        next: goingOn(this.#plan, o),
         bytesWritten: o.bytes,
         tensors,
         treatments: o.treatments,

@@ -4,6 +4,7 @@ import { holdsOptimizer } from '../../checkpoints/training-state.ts';
 import { stateTensor } from '../../model/roles/optimizer-state.ts';
 import { HF_NAMES } from '../../recipe/types.ts';
 import { printable } from '../../render/format.ts';
+import { startNote } from './going-on.ts';
 import { holdsState } from './inputs/merged-start.ts';
 import type { Plan, PlanOutput } from './types.ts';
 
@@ -17,7 +18,8 @@ export function containerNote({
   format,
   names,
 }: Pick<Plan, 'layout' | 'outputs' | 'format' | 'names'>): string | null {
-  if (form.kind === 'safetensors' || outputs.length === 0) return null;
+  if (outputs.length === 0) return null;
+  if (form.kind === 'safetensors') return startNote(outputs[0]!);
   if (format !== 'safetensors') {
     const begin = `${printable(path)} is a checkpoint of ${form.writer ?? form.kind}, and so is what is written`;
     if (outputs.every(({ kept }) => kept !== null)) return `${begin}${resumedNote(outputs[0]!)}`;
@@ -50,13 +52,14 @@ function resumedNote({ kept, optimizer, treatments, sideFiles }: PlanOutput): st
   const alone = more ? 'the model and what else the newest has for its trainer' : 'of the model alone, as the newest is';
   const has = {
     kept: `, to train on: with the ${optimizer === 'drop' ? zeros : "optimizer's state"} and what else the newest has for its trainer`,
+    'no moments': `, to train on: the newest has no moments of the optimizer, so that there are none here; with what else it has for its trainer`,
     none: `: ${alone}; there is no optimizer state in it, ${anew}`,
     'left out': `: ${alone}; the optimizer's state is left out, ${anew}`,
   }[state];
   const names = left.slice(0, SHOWN).map((name) => printable(name));
   const others = left.length > SHOWN ? ` and ${left.length - SHOWN} more` : '';
   const behind = names.length === 0 ? '' : `; left behind beside it: ${names.join(', ')}${others}`;
-  return `${has}${behind}${optimizer === 'drop' ? `\n${more ? LATE : ''}${WARM_UP}` : ''}`;
+  return `${has}${behind}${optimizer === 'drop' || state === 'no moments' ? `\n${more ? LATE : ''}${WARM_UP}` : ''}`;
 }
 
 const LATE = 'the schedule of the rate goes on where it was, and ';

@@ -7,6 +7,7 @@ import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Phase, Spike } from '../../recipe/select/types.ts';
 import type { OutputFormat } from '../../recipe/types.ts';
+import { goingOn } from './going-on.ts';
 import type { ComposedFile } from './outputs/container.ts';
 import type { MergedMember, Plan, PlanMember, PlanOutput, Resumption } from './types.ts';
 
@@ -46,6 +47,9 @@ export interface PlanDocument {
       readonly leadsTo: string | null;
       readonly outdated?: true;
     }[];
+    readonly purpose: PlanOutput['purpose'];
+    /** How a trainer starts from it, where it is made for that; else null. */
+    readonly next: string | null;
     readonly bytesWritten: number;
     readonly tensors: number;
     readonly dtypeChanges: readonly string[];
@@ -94,6 +98,8 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null, 
       spike: output.selection?.spike ?? null,
       notes: [...(output.selection?.notes ?? []), ...output.schedule.notes, ...(output.hint === undefined ? [] : [output.hint])],
       files: output.files.map(({ name, bytes }) => ({ name, bytes })),
+      purpose: output.purpose,
+      next: goingOn(plan, output),
       sideFiles: [
         ...output.composed.map((file) => ({
           name: file.name,

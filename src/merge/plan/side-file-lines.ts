@@ -8,12 +8,18 @@ const SHOWN = 12;
 const ABOUT_OTHERS = /^(training state|says how far training was|results of an evaluation|checksums of other files)$/;
 
 /** What of the newest member comes along, as lines of a plan: files, code, and links that are left. */
-export function sideFileLines({ sideFiles, left }: Pick<PlanDocument['outputs'][number], 'sideFiles' | 'left'>): string[] {
+export function sideFileLines({
+  sideFiles,
+  left,
+  purpose,
+}: Pick<PlanDocument['outputs'][number], 'sideFiles' | 'left' | 'purpose'>): string[] {
   const [code, made] = [sideFiles.filter((file) => file.code), sideFiles.filter((file) => file.made)];
   const others = sideFiles.filter((file) => !file.code && !file.made);
   const links = left.filter(({ leadsTo }) => leadsTo !== null);
   const outdated = left.filter((file) => file.outdated);
-  const told = left.filter(({ name, reason }) => /\.jsonl?$/.test(name) && ABOUT_OTHERS.test(reason));
+  // Of a merge that training goes on from each is asked for.
+  const isTold = (name: string, reason: string) => /\.jsonl?$/.test(name) || (purpose === 'resume' && reason === 'training state');
+  const told = left.filter(({ name, reason }) => ABOUT_OTHERS.test(reason) && isTold(name, reason));
   return [
     ...(made.length === 0 ? [] : [`  writes ${named(made)}`]),
     ...(others.length === 0 ? [] : [`  copies ${named(others)}`]),

@@ -115,6 +115,7 @@ function outputLines(
   if (treatments.length > 0) lines.push('', ...treatments, '');
   if (output.dtypeChanges.length > 0) lines.push(`  stored in another dtype: ${output.dtypeChanges.join(', ')}`);
   lines.push(...sideFileLines(output));
+  if (output.next !== null && !unplaced) lines.push(`  to go on from it: ${printable(output.next)}`);
   if (phase !== null) lines.push(`  ${printable(phase.text)}`);
   lines.push(...output.notes.map((note) => `  ${printable(note)}`));
   const named = mostExcluded === 0 ? excluded : excluded.filter(({ score }) => score === undefined);

@@ -2,18 +2,19 @@ import { isRepoId } from '../../checkpoints/hub.ts';
 import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
 import { stepCell } from '../../checkpoints/run/position.ts';
 import type { LeftFile } from '../../checkpoints/side-files.ts';
+import type { OptimizerUse } from '../../recipe/policy/resumed.ts';
 import { rowName, type TreatmentRow } from '../../recipe/policy/table.ts';
 import { HF_NAMES } from '../../recipe/types.ts';
 import { printable } from '../../render/format.ts';
 import type { Provenance, RecordedNames } from './provenance.ts';
+import { measuredStart, stateLeft } from './start-facts.ts';
 
 /**
  * What the PMA paper (arXiv 2505.12082) showed of merged weights as a start (section 4.4, appendix B, table
- * 1), and what it did not.
+ * 1), and what it did not. Of its optimizer nothing is known, and so its rates say nothing of these.
  */
 const MERGED_START_FACTS: readonly string[] = [
-  'Continued training from merged weights ended level with training from the newest checkpoint in the PMA paper (0.7B/7B MoE): parity, not a gain.',
-  'The learning rate needed no retuning there.',
+  'Continued training from merged weights ended level with training from the newest checkpoint in the PMA paper (0.7B/7B MoE): parity, not a gain, at the rates of that training.',
   'One fine-tuning (15B/150B MoE) gained from merged weights; the authors could not repeat gains of that size at other sizes.',
   'The paper does not say what became of the optimizer state.',
 ];
@@ -36,7 +37,7 @@ const STEP_FOLDER = /\/(?:checkpoint|global_step|step|iter)[-_]?\d+$/;
 
 /** What became of the optimizer's state. */
 interface Kept {
-  readonly optimizer: 'kept' | 'left out' | 'none';
+  readonly optimizer: 'kept' | 'no moments' | 'left out' | 'none';
 }
 
 export interface CardOptions {
@@ -56,6 +57,8 @@ export interface CardOptions {
   readonly treatments?: readonly TreatmentRow[];
   /** What there is of the trainer's state, where the output's container holds that; null elsewhere. */
   readonly kept?: Kept | null;
+  /** How a trainer starts from it, without a place on a machine. */
+  readonly next?: string | null;
   /** Recipe that makes the output again, as it is written beside the card. */
   readonly recipe?: string | null;
 }
@@ -86,6 +89,7 @@ export function mergeCard(
     namesOfTrainer = false,
     treatments = [],
     kept = null,
+    next = null,
   }: CardOptions,
 ): string {
   const { recipe, tool } = provenance;
@@ -123,7 +127,7 @@ export function mergeCard(
     ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
     ...linksLeft(left),
     ...outdatedLeft(left),
-    ...start(recipe, kept),
+    ...start(recipe, { kept, next, left }),
     ...reproduction(recipeText),
     '## Check it',
     '',
@@ -224,18 +228,35 @@ const OF_OPTIMIZER: Readonly<Record<string, string>> = {
 const WITHOUT_OPTIMIZER =
   'There is no optimizer state in it: its trainer has to start without, and the rate needs a warm-up, also where its schedule goes on as late as it was.';
 
+const NO_MOMENTS =
+  'The newest checkpoint has no moments of the optimizer, as before its first update, and so there are none here: it begins anew, and the rate needs a warm-up.';
+
 /** What to know of a merge that training goes on from. */
-function start({ purpose, optimizer }: Provenance['recipe'], kept: Kept | null): readonly string[] {
+function start(
+  { purpose, optimizer }: Provenance['recipe'],
+  { kept, next, left }: Required<Pick<CardOptions, 'kept' | 'next' | 'left'>>,
+): readonly string[] {
   if (purpose !== 'resume') return [];
   const others =
     'What else there is of its trainer (scheduler, RNG, place in the data) is of the newest checkpoint: the table below says what that is.';
-  const state =
-    kept !== null
-      ? `${kept.optimizer === 'kept' ? (OF_OPTIMIZER[optimizer ?? 'newest'] ?? '') : WITHOUT_OPTIMIZER} ${others}`
-      : optimizer === 'newest'
-        ? 'Optimizer, scheduler, RNG and trainer state are those of the newest checkpoint, byte for byte: the moments belong to its weights, not to the merged ones.'
-        : 'There is no optimizer state, as none belongs to a mean: load it as a model and start the optimizer anew.';
-  return ['## Going on from it', '', state, '', ...MERGED_START_FACTS.map((fact) => `- ${fact}`), ''];
+  const behind = stateLeft({ purpose, kept, left }).map((name) => shownName({ name, reason: '' }));
+  const [used, state] =
+    kept === null
+      ? optimizer === 'newest'
+        ? ([
+            'newest',
+            'Optimizer, scheduler, RNG and trainer state are those of the newest checkpoint, byte for byte: the moments belong to its weights, not to the merged ones.',
+          ] as const)
+        : ([
+            'drop',
+            `There is no optimizer state, as none belongs to a mean: load it as a model and start the optimizer anew.${behind.length === 0 ? '' : ` Left behind of the newest checkpoint's trainer: ${behind.join(', ')}.`}`,
+          ] as const)
+      : kept.optimizer === 'kept'
+        ? ([(optimizer ?? 'newest') as OptimizerUse, `${OF_OPTIMIZER[optimizer ?? 'newest'] ?? ''} ${others}`] as const)
+        : (['drop', `${kept.optimizer === 'no moments' ? NO_MOMENTS : WITHOUT_OPTIMIZER} ${others}`] as const);
+  const facts = [...measuredStart(used), ...MERGED_START_FACTS];
+  const how = next === null ? [] : [`To go on: ${next}.`, ''];
+  return ['## Going on from it', '', state, '', ...how, ...facts.map((fact) => `- ${fact}`), ''];
 }
 
 function reproduction(recipe: string | null): readonly string[] {

@@ -9,6 +9,7 @@ import { containerNote } from '../../../src/merge/plan/container-note.ts';
 import { planDocument } from '../../../src/merge/plan/document.ts';
 import { sideFileLines } from '../../../src/merge/plan/side-file-lines.ts';
 import { unpackGolden } from '../../support/containers.ts';
+import { writeRun } from '../../support/run-trees.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -85,6 +86,70 @@ describe('what an output of --for resume has of its trainer is said truly', () =
     const made = await planConversion({ input: join(home, '60'), output, format: 'dcp' });
     expect(containerNote(made)).toMatch(/fresh optimizer$/);
   });
+});
+
+describe('how a trainer starts from an output of --for resume is said in its words', () => {
+  const next = async (inputs: readonly string[], options: Partial<AverageOptions> = {}) =>
+    planDocument(await plan({ inputs, output: 'out/x', allowMixedDtypes: true, allowUnknown: true, for: 'resume', ...options })).outputs[0]!
+      .next;
+  const steps = (home: string, ...names: string[]) => names.map((name) => join(golden(home), name));
+
+  it.each<[string, string[], RegExp]>([
+    ['megatron', ['iter_0000100', 'iter_0000200'], /^write 200 into out\/latest_checkpointed_iteration\.txt .*`--load` out$/],
+    [
+      'torchtitan',
+      ['checkpoint/step-100', 'checkpoint/step-200'],
+      /absolute path of out\/x as checkpoint\.initial_load_path and .*=False$/,
+    ],
+    ['olmo-core', ['step100', 'step200'], /out\/x as load_path, with a new save_folder$/],
+    ['dcp-resume', ['60', '80'], /^dcp\.load\(state, checkpoint_id="out\/x"\), as of any other/],
+    ['deepspeed-zero1', ['global_step100', 'global_step200'], /^engine\.load_checkpoint\("out", tag="x"\)$/],
+  ])('of %s', async (home, names, said) => {
+    expect(await next(steps(home, ...names))).toMatch(said);
+  });
+
+  it('without an optimizer, and as a model alone', async () => {
+    const home = join(golden('torchtitan'), 'checkpoint');
+    const last = [join(home, 'step-200'), join(home, 'step-201')];
+    expect(await next(last, { optimizer: 'drop' })).toMatch(/with a state of the model alone|initial_load_path$/);
+    const [a, b] = accelerate();
+    const options = { output: 'out/x', format: 'safetensors', optimizer: 'drop' } as const;
+    expect(await next([a, b], options)).toMatch(/^load out\/x as a model, and start the optimizer anew, with a warm-up/);
+    expect(await next([a, b], { for: undefined })).toBeNull();
+  });
+
+  it('of a file of torch.save', async () => {
+    const home = golden('torch-resume');
+    const inputs = [join(home, 'ckpt_10.pt'), join(home, 'ckpt_20.pt')];
+    expect(await next(inputs, { output: 'out/x.pt' })).toBe('torch.load("out/x.pt"), as of any other of its files');
+  });
+});
+
+it('a newest of DeepSpeed without moments has none to keep, and that is said', async () => {
+  const home = golden('deepspeed-zero1');
+  const inputs = [join(home, 'global_step100'), join(home, 'global_step200')];
+  for (const optimizer of ['newest', 'drop'] as const) {
+    const { note, output: made } = await planned(inputs, { for: 'resume', optimizer });
+    expect(made.kept?.optimizer).toBe('no moments');
+    expect(note).toMatch(/the newest has no moments of the optimizer.*\n.*needs a warm-up/);
+    expect(note).not.toContain("the optimizer's state");
+  }
+});
+
+it('what a merge of a Hugging Face folder leaves of its trainer is said in plan and note', async () => {
+  const inputs = [1, 2].map((step) => {
+    const path = join(folder, `hf-${count++}`, `checkpoint-${step}`);
+    writeRun(path, [{ name: '.', step, seed: step, files: { 'optimizer.pt': 'o', 'scheduler.pt': 's', 'rng_state.pth': 'r' } }]);
+    return path;
+  });
+  const { note } = await planned(inputs, { for: 'resume' });
+  expect(note).toMatch(
+    /left behind of the newest's trainer: optimizer\.pt, rng_state\.pth, scheduler\.pt, .*optimizer.{1,4}newest copies them/,
+  );
+  expect((await lines({ for: 'resume' }, inputs)).join()).toMatch(/leaves behind optimizer\.pt \(training state\), rng_state\.pth/);
+  expect((await planned(inputs, { for: 'resume', optimizer: 'newest' })).note).toBeNull();
+  expect((await planned(inputs, {})).note).toBeNull();
+  expect((await lines({}, inputs)).join()).not.toContain('optimizer.pt');
 });
 
 describe('what a trainer keeps beside its checkpoint of DCP', () => {

@@ -178,17 +178,39 @@ test('the recipe and how to make it again', () => {
 describe('a start of more training', () => {
   test('says what the paper showed, and what it did not', () => {
     const dropped = card({}, { purpose: 'resume', optimizer: 'drop' });
-    for (const fact of [
-      'parity, not a gain',
-      'no retuning',
-      'could not repeat gains of that size',
-      'does not say what became of the optimizer state',
-    ])
+    for (const fact of ['parity, not a gain', 'could not repeat gains of that size', 'does not say what became of the optimizer state'])
       expect(dropped).toContain(fact);
     expect(dropped).toContain('There is no optimizer state');
     const newest = card({}, { purpose: 'resume', optimizer: 'newest' });
     expect(newest).toContain('the moments belong to its weights, not to the merged ones');
     expect(newest).not.toContain('There is no optimizer state');
+  });
+
+  const kept = (optimizer: 'kept' | 'no moments' | 'none') => ({ kept: { optimizer } });
+  test.each([
+    [
+      'newest',
+      kept('kept'),
+      /newest, 40 to 50 % of that was left after 10 updates/,
+      'Moments and steps of the optimizer are those of the newest',
+    ],
+    ['average', kept('kept'), /60 to 70 % of that was left after 10 updates/, 'averaged like the weights'],
+    ['drop', kept('kept'), /lost before the fifth; with a warm-up/, 'Moments of the optimizer are zeros'],
+    ['newest', kept('no moments'), /lost before the fifth/, 'has no moments of the optimizer, as before its first update'],
+    ['average', kept('no moments'), /lost before the fifth/, 'has no moments of the optimizer'],
+    ['drop', kept('none'), /lost before the fifth/, 'There is no optimizer state in it'],
+    ['drop', {}, /lost before the fifth/, "Left behind of the newest checkpoint's trainer: `optimizer.pt`, `scheduler.pt`."],
+  ] as const)('says what was measured of %s where the state is %j', (optimizer, state, measured, said) => {
+    const left = ['optimizer.pt', 'scheduler.pt'].map((name) => ({ name, reason: 'training state' }));
+    const text = card({ ...state, left, next: 'load this folder' }, { purpose: 'resume', optimizer });
+    expect(text).toContain(said);
+    expect(text).toMatch(measured);
+    expect(text.match(/left after 10|lost before/g)!.length).toBeLessThanOrEqual(2);
+    expect(text).toContain('`docs/resume.md`');
+    expect(text).toContain('To go on: load this folder.');
+    // What was measured and what a paper said of rates do not contradict each other.
+    expect(text).not.toContain('no retuning');
+    if (said.includes('no moments')) expect(text).not.toMatch(/Moments (and steps )?of the optimizer are/);
   });
 
   test('is not what every merge is', () => {

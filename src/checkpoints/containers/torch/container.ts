@@ -25,7 +25,7 @@ import { isOfLoop, statedStep } from './stated-step.ts';
 import { tensorOf } from './tensor.ts';
 import { stateInFile } from './trainer-state.ts';
 import { unreachedTensors } from './unreached.ts';
-import { fragmentsOf, isOfZero, refuseMissingRanks, rootOfFile, zeroState, zeroStateFiles } from './zero-state.ts';
+import { fragmentsOf, isOfZero, refuseMissingRanks, refuseMissingRecord, rootOfFile, zeroState, zeroStateFiles } from './zero-state.ts';
 
 const SUFFIX = /\.(?:pt|pth|bin|ckpt)$/;
 /** What Lightning calls itself in all that it saves, under each of its names. */
@@ -76,7 +76,10 @@ export const torch: Container = {
     );
     const { version, experts, dataParallel } = read[0]!;
     if (experts !== null) refuseMissingExperts(path, entries === null ? null : ofModel.slice(1), experts);
-    if (ranks.length > 0) refuseMissingRanks(path, ranks, dataParallel, experts);
+    if (ranks.length > 0) {
+      refuseMissingRanks(path, ranks, dataParallel, experts);
+      refuseMissingRecord(read.slice(ofModel.length));
+    }
     const warnings = read.flatMap((one) => one.warnings);
     const state = read.find((one) => one.state !== null)?.state ?? null;
     if (shards.every(({ tensors }) => tensors.count === 0)) {
@@ -98,7 +101,7 @@ export const torch: Container = {
       warnings,
       locate: locateTensors(path, shards, index),
       ...(state !== null && { state }),
-      ...(ranks.length > 0 && { fragments: read.flatMap(({ fragments }) => fragments) }),
+      ...(ranks.length > 0 && { fragments: read.flatMap(({ fragments }) => fragments ?? []) }),
     };
   },
 };
@@ -150,7 +153,7 @@ interface FileOfTensors {
   /** Of DeepSpeed's file of a model the data-parallel ranks that it was saved by; null where that is not said. */
   readonly dataParallel: number | null;
   /** Of a rank's file of the optimizer's state. */
-  readonly fragments: readonly MasterFragment[];
+  readonly fragments: readonly MasterFragment[] | null;
   readonly warnings: readonly Warning[];
 }
 
@@ -216,7 +219,7 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
     state: typeof stated === 'number' ? { step: stated, tokens: null, file: path, byKey: true } : stated,
     experts: ofDeepspeed ? expertCounts(root) : null,
     dataParallel: ofDeepspeed ? countOf(under(root, 'dp_world_size')) : null,
-    fragments: ofRank ? fragmentsOf(state, names) : [],
+    fragments: ofRank ? fragmentsOf(state, names, path) : [],
     warnings: ofRank ? [] : unreachedTensors(state, path),
   };
 }

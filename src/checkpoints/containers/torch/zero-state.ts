@@ -75,18 +75,43 @@ export function zeroState(root: Value): Value | undefined {
   return under(root, STATE);
 }
 
+const RECORD = 'param_slice_mappings';
+
 /**
- * Where in a rank's buffers parts of masters lie, as its file records it (`param_slice_mappings`). Empty where
- * it does not.
+ * Where in a rank's buffers parts of masters lie, as its file records it (`param_slice_mappings`); null where it does not.
+ * @param path of the file
+ * @throws MergeError E_TORCH_FILE for a record that is none
  */
-export function fragmentsOf(state: Value, { inTable }: StateRoot): MasterFragment[] {
-  return (itemsOf(under(state, 'param_slice_mappings')) ?? []).flatMap((mapping, group) => {
-    if (!(mapping instanceof Dict)) return [];
-    return [...pairs(mapping)].flatMap(([weight, address]): MasterFragment[] => {
+export function fragmentsOf(state: Value, { inTable }: StateRoot, path: string): MasterFragment[] | null {
+  const record = under(state, RECORD);
+  if (record === undefined || record === null) return null;
+  const groups = itemsOf(record);
+  if (groups === null) throw badRecord(path, `${RECORD} is no list of groups`);
+  return groups.flatMap((mapping, group) => {
+    if (!(mapping instanceof Dict)) throw badRecord(path, `${RECORD}[${group}] does not say of weights where they lie`);
+    return [...pairs(mapping)].map(([weight, address]): MasterFragment => {
+      if (typeof weight !== 'string') throw badRecord(path, `${RECORD}[${group}] names a weight by something that is no text`);
       const fields = address instanceof Call ? address.state : undefined;
-      const [start, elements] = [countOf(under(fields, 'start')), countOf(under(fields, 'numel'))];
-      if (typeof weight !== 'string' || start === null || elements === null) return [];
-      return [{ buffer: `${inTable}single_partition_of_fp32_groups.${group}`, weight, start, elements }];
+      const field = (name: 'start' | 'numel'): number => {
+        const count = countOf(under(fields, name));
+        if (count === null) throw badRecord(path, `${RECORD}[${group}] has no whole number as ${name} of ${weight}`, weight);
+        return count;
+      };
+      return { buffer: `${inTable}single_partition_of_fp32_groups.${group}`, weight, start: field('start'), elements: field('numel') };
     });
   });
+}
+
+/** A record of one rank, where others have one. @throws MergeError E_TORCH_FILE */
+export function refuseMissingRecord(
+  ranks: readonly { readonly path: string; readonly fragments: readonly MasterFragment[] | null }[],
+): void {
+  const without = ranks.find(({ fragments }) => fragments === null);
+  if (without !== undefined && ranks.some(({ fragments }) => fragments !== null))
+    throw badRecord(without.path, `${RECORD} is not in it, as it is in the files of other ranks`);
+}
+
+function badRecord(path: string, what: string, tensor?: string): MergeError {
+  const help = worded`The file is damaged or changed: copy it again from where the training ran. Or merge the model alone, with --format safetensors.`;
+  return new MergeError('E_TORCH_FILE', `${path}: ${what}`, { details: { file: path, ...(tensor !== undefined && { tensor }) }, help });
 }

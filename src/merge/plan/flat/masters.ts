@@ -43,17 +43,18 @@ export function masterBuffers({ shards }: Pick<Checkpoint, 'shards'>): TensorPla
  * of such a run or pads one.
  * @param layout in which parts are looked for
  * @param others members in which what was found has to hold
+ * @param moments whether the optimizer's state is written, too
  * @param thorough compare all of them in full; else only where the layout alone does not decide
  * @throws MergeError what reading throws; `signal.reason` on an abort
  */
 export async function proveMasters(
   layout: Checkpoint,
   others: readonly Checkpoint[],
-  { thorough, signal }: { readonly thorough: boolean; readonly signal?: AbortSignal | undefined },
+  { thorough, moments, signal }: { readonly thorough: boolean; readonly moments: boolean; readonly signal?: AbortSignal | undefined },
 ): Promise<FlatResult> {
   const buffers = masterBuffers(layout);
   if (layout.fragments !== undefined)
-    return proveRecorded({ ...layout, fragments: layout.fragments }, others, buffers, { thorough, signal });
+    return proveRecorded({ ...layout, fragments: layout.fragments }, others, buffers, { thorough, moments, signal });
   const nameOf = ({ shard, row }: TensorPlace): string => layout.shards[shard]!.tensors.names[row]!;
   const refused = (message: string, file: string, tensor: string): FlatResult => ({
     conflict: { code: 'E_LAYOUT_FORM', message, file, tensor, help: otherForm(layout) },

@@ -8,6 +8,7 @@ import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import { elementsOf } from '../../../checkpoints/tensors/table.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { stateTensor } from '../../../model/roles/optimizer-state.ts';
 import { OPEN_AT_ONCE } from '../inputs/inputs.ts';
 import type { Gap } from './gaps.ts';
 import type { FlatMasters, FlatResult } from './masters.ts';
@@ -32,20 +33,35 @@ interface PlacedFragment extends BufferRun {
 class Unproven extends Error {
   readonly file: string;
   readonly tensor: string;
-  /** What is recorded is not the same in all members; else it is not so in one. */
-  readonly unlike: boolean;
+  readonly kind: Fault;
 
-  constructor(file: string, tensor: string, message: string, unlike = false) {
+  constructor(file: string, tensor: string, message: string, kind: Fault) {
     super(message);
     this.file = file;
     this.tensor = tensor;
-    this.unlike = unlike;
+    this.kind = kind;
   }
+}
+
+/**
+ * Whether members are cut in other places, nothing is recorded, what is recorded cannot be of these files, or the values in
+ * the places that are recorded are others.
+ */
+type Fault = 'unlike' | 'unrecorded' | 'damaged' | 'values';
+
+/** What to do, by what does not hold. */
+function helpFor(kind: Fault, layout: Recorded): string {
+  const alone = `merge the model alone, with ${optionWith('format', 'safetensors')}`;
+  if (kind === 'unlike') return otherForm(layout);
+  if (kind === 'unrecorded') return `Older DeepSpeed records none: ${alone}.`;
+  if (kind === 'damaged')
+    return `A rank's file is damaged, or of another rank or step: copy the step again from where the training ran; or ${alone}.`;
+  return NOT_SO();
 }
 
 /** Of a record that is not so, DeepSpeed's own tools would make wrong weights as well. */
 const NOT_SO = (): string =>
-  `DeepSpeed records other places than it uses where \`round_robin_gradients\` is on: train on without it, and merge what is saved then; or merge the model alone, with ${optionWith('format', 'safetensors')}.`;
+  `DeepSpeed records other places than it uses where \`round_robin_gradients\` is on: train on without it, and merge what is saved then. Else files of ranks may have been exchanged: copy the step again. Or merge the model alone, with ${optionWith('format', 'safetensors')}.`;
 
 /**
  * Proves what a checkpoint records of its buffers: that each part of a weight is the recorded run of a buffer,
@@ -53,13 +69,14 @@ const NOT_SO = (): string =>
  * @param others members, which have to be cut like the layout
  * @param buffers of float32 masters, in the layout
  * @param thorough compare values; else only what is recorded
+ * @param moments whether the optimizer's state is written, too
  * @throws MergeError what reading throws; `signal.reason` on an abort
  */
 export async function proveRecorded(
   layout: Recorded,
   others: readonly Checkpoint[],
   buffers: readonly TensorPlace[],
-  { thorough, signal }: { readonly thorough: boolean; readonly signal?: AbortSignal | undefined },
+  { thorough, moments, signal }: { readonly thorough: boolean; readonly moments: boolean; readonly signal?: AbortSignal | undefined },
 ): Promise<FlatResult> {
   try {
     const without = others.find(({ fragments }) => fragments === undefined);
@@ -71,6 +88,7 @@ export async function proveRecorded(
     for (const other of others) sameCut(layout, other as Recorded, buffers);
     const placed = placeFragments(layout, layout, buffers);
     const padding = gapsBetween(layout, buffers, placed);
+    if (moments) sameMoments(layout, buffers);
     const members = [layout, ...others];
     if (thorough) {
       await mapBounded(members, OPEN_AT_ONCE, (member) => compareValues(member as Recorded, layout, buffers, padding, signal));
@@ -78,8 +96,8 @@ export async function proveRecorded(
     return { masters: { runs: runsOf(layout, placed), buffers, padding: [] } satisfies FlatMasters };
   } catch (error) {
     if (!(error instanceof Unproven)) throw error;
-    const { message, file, tensor, unlike } = error;
-    return { conflict: { code: 'E_LAYOUT_FORM', message, file, tensor, help: unlike ? otherForm(layout) : NOT_SO() } };
+    const { message, file, tensor, kind } = error;
+    return { conflict: { code: 'E_LAYOUT_FORM', message, file, tensor, help: helpFor(kind, layout) } };
   }
 }
 
@@ -92,7 +110,7 @@ function sameCut(layout: Recorded, other: Recorded, buffers: readonly TensorPlac
   const [first] = buffers;
   if (own !== theirs) {
     const message = `${other.path} was saved by ${theirs} data-parallel ranks and ${layout.path} by ${own}, so that their optimizers' state is cut in other places`;
-    throw new Unproven(other.path, first === undefined ? '' : nameOf(layout, first), message, true);
+    throw new Unproven(other.path, first === undefined ? '' : nameOf(layout, first), message, 'unlike');
   }
   for (const buffer of buffers) {
     const name = nameOf(layout, buffer);
@@ -102,7 +120,7 @@ function sameCut(layout: Recorded, other: Recorded, buffers: readonly TensorPlac
       return `${dtypeByCode(tensors.dtypes[row]!).name} [${tensors.shapes[row]!.join(', ')}]`;
     };
     const [ours, its] = [sizeOf(layout, buffer), place === undefined ? 'not there' : sizeOf(other, place)];
-    if (ours !== its) throw new Unproven(other.path, name, `${name} is ${ours} in ${layout.path}, and ${its} in ${other.path}`, true);
+    if (ours !== its) throw new Unproven(other.path, name, `${name} is ${ours} in ${layout.path}, and ${its} in ${other.path}`, 'unlike');
   }
   const textOf = ({ buffer, weight, start, elements }: MasterFragment): string =>
     `${weight} in elements ${start} to ${start + elements} of ${buffer}`;
@@ -111,7 +129,7 @@ function sameCut(layout: Recorded, other: Recorded, buffers: readonly TensorPlac
     if (a !== undefined && b !== undefined && textOf(a) === textOf(b)) continue;
     const said = (one: MasterFragment | undefined): string => (one === undefined ? 'nothing more' : textOf(one));
     const message = `${other.path} records ${said(b)}, and ${layout.path} ${said(a)}: their partitions are not alike`;
-    throw new Unproven(other.path, (a ?? b)!.weight, message, true);
+    throw new Unproven(other.path, (a ?? b)!.weight, message, 'unlike');
   }
 }
 
@@ -121,10 +139,12 @@ function placeFragments(member: Recorded, layout: Recorded, buffers: readonly Te
   const reached = new Map<string, number>();
   const wholes = new Map<string, WeightPart>();
   const fault = (weight: string, text: string): never => {
-    throw new Unproven(member.path, weight, `${member.path}: ${text}`);
+    throw new Unproven(member.path, weight, `${member.path}: ${text}`, 'damaged');
   };
-  if (member.fragments.length === 0)
-    fault('', 'its optimizer does not record which part of a buffer is of which weight (param_slice_mappings)');
+  if (member.fragments.length === 0) {
+    const message = `${member.path}: its optimizer does not record which part of a buffer is of which weight (param_slice_mappings)`;
+    throw new Unproven(member.path, '', message, 'unrecorded');
+  }
   const placed = member.fragments.flatMap(({ buffer, weight, start, elements }): PlacedFragment[] => {
     if (elements === 0) return [];
     const place = member.locate(weight);
@@ -170,7 +190,7 @@ function gapsBetween(layout: Recorded, buffers: readonly TensorPlace[], placed: 
     for (const { weight, from, elements } of own) {
       if (from < end) {
         const message = `${layout.path}: ${weight} is said to begin at element ${from} of ${nameOf(layout, buffers[buffer]!)}, where another weight still lies`;
-        throw new Unproven(layout.path, weight, message);
+        throw new Unproven(layout.path, weight, message, 'damaged');
       }
       if (from > end) gaps.push({ buffer, from: end, to: from });
       end = from + elements;
@@ -179,6 +199,43 @@ function gapsBetween(layout: Recorded, buffers: readonly TensorPlace[], placed: 
   }
   return gaps;
 }
+
+/** Each rank has the moments that others have, at least as long as its masters. @throws Unproven with the file of the one that has not */
+function sameMoments(layout: Recorded, buffers: readonly TensorPlace[]): void {
+  const found = new Map<string, { readonly of: string; readonly elements: number; readonly name: string }>();
+  const wanted = new Set<string>();
+  for (const { tensors } of layout.shards) {
+    for (const [row, name] of tensors.names.entries()) {
+      const [, rank, group, part = ''] = MOMENT.exec(name) ?? [];
+      if (rank === undefined || !stateTensor(name).kind.endsWith('moment')) continue;
+      wanted.add(`${group} ${part}`);
+      found.set(`${rank} ${group} ${part}`, { of: part, elements: elementsOf(tensors, row), name });
+    }
+  }
+  for (const { shard, row } of buffers) {
+    const { tensors, path } = layout.shards[shard]!;
+    const master = tensors.names[row]!;
+    const [, rank, group] = MASTER.exec(master) ?? [];
+    const elements = elementsOf(tensors, row);
+    for (const want of rank === undefined || elements === 0 ? [] : wanted) {
+      const [of, part] = want.split(' ') as [string, string];
+      if (of !== group) continue;
+      const moment = found.get(`${rank} ${want}`);
+      // Masters are saved without what pads them, moments with it.
+      if (moment !== undefined && (moment.elements >= elements || FACTORED.test(part))) continue;
+      const what =
+        moment === undefined
+          ? `has no ${part} of group ${group}, which files of other ranks have`
+          : `has ${moment.elements} elements in ${part} of group ${group}, and ${elements} in its masters`;
+      throw new Unproven(path, moment?.name ?? master, `${path}: ${what}`, 'damaged');
+    }
+  }
+}
+
+const MASTER = /^optimizer\.zero_pp_rank_(\d+)\.single_partition_of_fp32_groups\.(\d+)$/;
+const MOMENT = /^optimizer\.zero_pp_rank_(\d+)\.base_optimizer_state(?:\.state)?\.(\d+)\.(.+)$/;
+/** Moments of rows and columns, as of Adafactor, have other lengths. */
+const FACTORED = /row|col/;
 
 /** Compares all that is recorded of a member. @throws Unproven at the first element that is another */
 async function compareValues(
@@ -196,7 +253,7 @@ async function compareValues(
       const element = await firstOther(reader, part, own[buffer]!, from, signal);
       if (element < 0) continue;
       const message = `${member.path}: ${weight} is not what ${nameOf(layout, buffers[buffer]!)} holds of it from element ${from} on, rounded (first at element ${first + element} of the weight): its weights were not made from its masters, or what it records of them is not so`;
-      throw new Unproven(member.path, weight, message);
+      throw new Unproven(member.path, weight, message, 'values');
     }
     for (const { buffer, from, to } of padding) {
       for (let at = from; at < to; at += BLOCK) {
@@ -206,7 +263,7 @@ async function compareValues(
         if (other < 0) continue;
         const name = nameOf(layout, buffers[buffer]!);
         const message = `${member.path}: element ${at + Math.floor(other / 4)} of ${name} is of no weight that is recorded, and is not zero as padding is`;
-        throw new Unproven(member.path, name, message);
+        throw new Unproven(member.path, name, message, 'values');
       }
     }
   } finally {

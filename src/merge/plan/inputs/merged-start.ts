@@ -4,6 +4,7 @@ import { optionName, optionWith, worded } from '../../../base/option-words.ts';
 import { ZERO_STATE } from '../../../checkpoints/containers/torch/file-names.ts';
 import { checkRepoId } from '../../../checkpoints/hub.ts';
 import type { LeftFile, SideFile, SideFileOptions } from '../../../checkpoints/side-files.ts';
+import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import {
   besideFolder,
   holdsOptimizer,
@@ -13,6 +14,7 @@ import {
   trainingState,
 } from '../../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { stateTensor } from '../../../model/roles/optimizer-state.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import type { OutputRequest } from '../types.ts';
@@ -28,8 +30,11 @@ export function holdsState(format: OutputFormat, { kind, fragments }: Pick<Check
 
 /** What an output whose container holds the trainer's state has of it. */
 export interface KeptState {
-  /** What becomes of the optimizer's: none where the newest member has none. */
-  readonly optimizer: 'kept' | 'left out' | 'none';
+  /**
+   * What becomes of the optimizer's: none where the newest member has none, `no moments` where it has but the weights in
+   * float32 and steps, as before the first update.
+   */
+  readonly optimizer: 'kept' | 'no moments' | 'left out' | 'none';
   /** Names of what lies beside the newest member and may be of its trainer, but stays there. */
   readonly left: readonly string[];
 }
@@ -158,20 +163,30 @@ const asItIs = (): string =>
 const WITHOUT = (): string =>
   worded`Use --optimizer drop, and have the trainer start without an optimizer: there will be none in the merge. Or merge members that were saved with it.`;
 
+/** Whether an optimizer's state has more than weights and steps. Of what is no tensor nothing is known. */
+function keptOf({ shards, objects }: Newest): 'kept' | 'no moments' {
+  if (objects?.some(({ section }) => section === 'optimizer')) return 'kept';
+  const isMore = (name: string): boolean => !BARE.has(stateTensor(name).kind);
+  const found = shards.some(({ tensors }) => tensors.names.some((name, row) => sectionOf(tensors, row) === 'optimizer' && isMore(name)));
+  return found ? 'kept' : 'no moments';
+}
+
+const BARE: ReadonlySet<string> = new Set(['master', 'step']);
+
 /** A file of torch.save has all of the trainer's state in itself. */
 function inFile(newest: Newest, output: string, optimizer: OptimizerUse): StartState {
   const has = holdsOptimizer(newest);
   const message = `${newest.path}, the newest member of ${output}, has no optimizer state: it was saved of the model alone`;
   const conflict: Conflict = { code: 'E_NO_OPTIMIZER', message, file: newest.path, help: WITHOUT() };
   const conflicts = has || optimizer === 'drop' ? [] : [conflict];
-  return { kept: { optimizer: has ? 'kept' : 'none', left: [] }, files: [], left: [], warnings: [], conflicts };
+  return { kept: { optimizer: has ? keptOf(newest) : 'none', left: [] }, files: [], left: [], warnings: [], conflicts };
 }
 
 /** DeepSpeed's files have all of its state; the trainer around it may keep its own beside them. */
 async function besideRanks(newest: Newest, options: SideFileOptions): Promise<StartState> {
   const { files, left } = await stateBeside(newest.path, { ...options, optimizer: false });
   const script = await besideFolder(newest.path, ZERO_SCRIPT, options);
-  const kept = { optimizer: 'kept', left: [] } as const;
+  const kept = { optimizer: keptOf(newest), left: [] } as const;
   return { kept, files: script === null ? files : [...files, script], left, warnings: [], conflicts: [] };
 }
 
@@ -214,7 +229,7 @@ async function besideContainer(newest: Newest, output: string, optimizer: Optimi
         `Name ${dirname(newest.path)} instead, which has both.`,
       );
   }
-  const kept = has || (own.length > 0 && optimizer === 'newest') ? 'kept' : own.length > 0 ? 'left out' : 'none';
+  const kept = has ? keptOf(newest) : own.length > 0 && optimizer === 'newest' ? 'kept' : own.length > 0 ? 'left out' : 'none';
   return { kept: { optimizer: kept, left: own.length > 0 && optimizer !== 'newest' ? own : [] }, files, left, warnings: [], conflicts };
 }
 

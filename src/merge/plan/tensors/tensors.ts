@@ -134,7 +134,7 @@ export async function planTensors(
       ? await proveMasters(
           layout,
           checkpoints.filter((checkpoint, m) => participates[m] && checkpoint !== layout),
-          { thorough: request.adopted === undefined, signal },
+          { thorough: request.adopted === undefined, moments: drafts.some(({ output }) => output.for === 'resume'), signal },
         )
       : null;
   const views = inBuffers !== null && 'masters' in inBuffers ? inBuffers.masters : null;
