@@ -72,5 +72,7 @@ function anotherModel(form: ModelForm, main: ModelForm, share: number): string {
 
 function otherDtypes(form: ModelForm, main: ModelForm): string {
   const only = form.others === 0 && main.others > 0 ? 'the model alone, ' : '';
-  return worded`${UNLIKE}: ${only}stored as ${form.dtypes.join('+')} where they are ${main.dtypes.join('+')}, as an export or a last step may be; --allow-mixed-dtypes merges it`;
+  // As the newest of a training that is to go on it would be refused: it has no optimizer.
+  const never = only === '' ? '' : worded`, into a merge without --for resume`;
+  return worded`${UNLIKE}: ${only}stored as ${form.dtypes.join('+')} where they are ${main.dtypes.join('+')}, as an export or a last step may be; --allow-mixed-dtypes merges it${never}`;
 }
