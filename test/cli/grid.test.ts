@@ -30,8 +30,10 @@ describe('merge grid', () => {
     expect(stdout).toMatch(/^would make 12 outputs in 1 read\n\n {2}members {2} +steps {2}weights +size {2}output\n/);
     expect(stdout).toMatch(/\n +2 {2}3000 to 4000 {2}██ +\d+ B {2}step4000-w50B-wsm-linear\n/);
     expect(stdout).toMatch(/\n +4 {2}1000 to 4000 {2}█▃▃▂ +\d+ B {2}step4000-w100B-wsm-minus-sqrt !\n/);
-    expect(stdout).toContain('\n  weights: a bar a member, the oldest first\n  wsm-linear is also wsm-linear-reverse (4 times)\n');
-    expect(stdout).toMatch(/\n {2}needs \S+ MB of .* free, 12\.0 MB of it for the records of 12 outputs\n/);
+    expect(stdout).toContain(
+      '\n  weights: a bar a member, the oldest first\n  wsm-linear is also wsm-linear-reverse: the plain mean (4 times)\n',
+    );
+    expect(stdout).toMatch(/\n {2}needs \S+ MB of .* free, 12\.0 MB of it at most for the records of 12 outputs\n/);
     expect(stdout).toContain('  ! crosses the stage that starts at 60B tokens: 3 outputs\n');
     expect(stdout).toMatch(
       /\n {2}read 1: 12 outputs of 8 checkpoints, 128 B\n {2}reads 128 B instead of 576 B one by one \(448 B less\), writes/,

@@ -129,7 +129,7 @@ describe('files of weights, as an axis of a grid', () => {
     );
     const { warnings } = await grid(options({ weightsFile: at('sums.json') }));
     expect(warnings.filter(({ code }) => code === 'W_WEIGHT_SUM').map(({ message }) => message)).toEqual([
-      'the weights of 2 policies do not sum to 1, and are used as given: name=model.norm.weight to 1.5, name=* to 0.3',
+      'the weights of 2 policies do not sum to 1, and are used as given: "model.norm.weight" (sums.json:1) to 1.5, "*" (sums.json:1) to 0.3',
     ]);
     const policies = [{ role: 'norms', weights: [0.5, 0.5, 0.5, 0.5] }];
     const merged = await average({ inputs: [at('run')], select: { last: 4 }, policies, output: at('one'), threads: 1 });

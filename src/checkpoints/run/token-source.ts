@@ -64,7 +64,7 @@ async function tokenCount({ tokensPerStep, batchSchedule, tokensFile }: TokenSou
   return tokensFile === undefined ? null : readTokensFile(tokensFile);
 }
 
-function positiveTokens(text: string | number, what: string): number {
+export function positiveTokens(text: string | number, what: string): number {
   const tokens = parseTokens(text, what);
   if (tokens === 0) throw new MergeError('E_OPTION', `${what} takes tokens over 0, not ${text}`);
   return tokens;

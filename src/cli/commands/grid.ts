@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { optionName, speakTo } from '../../base/option-words.ts';
 import { omit } from '../../base/pick.ts';
@@ -123,7 +122,7 @@ async function gridRequest(context: Context, path: string, flags: Omit<GridFlags
   const inFile = [...AXIS_NAMES, ...RECIPE_NAMES].filter((name) => (rest as Readonly<Record<string, unknown>>)[name] !== undefined);
   if (inFile.length > 0) {
     throw new MergeError('E_USAGE', `${inFile.map(optionName).join(', ')} stand in the grid file, and not beside ${path}`, {
-      help: `Write them into it (${dirname(path)}), or name the run instead of the file.`,
+      help: `Write them into ${path}, or name the run instead of the file.`,
     });
   }
   const read = await readGrid(path);

@@ -107,13 +107,14 @@ function gridTable(all: readonly GridOutput[], colors: Colors): string[] {
 
 /** Merges of several combinations, those alike at other endpoints and of other windows told once. */
 function equalLines(outputs: readonly GridOutput[]): string[] {
-  const equal = outputs.flatMap(({ name, names }) => {
+  const equal = outputs.flatMap(({ name, names, method, members }) => {
     const others = names.filter((other) => other !== name);
-    if (others.length === 0) return [];
+    const isMean = method !== 'sma' && members.length > 1 && members.every(({ weight }) => Math.abs(weight - members[0]!.weight) < 1e-12);
+    if (others.length === 0) return isMean ? [`${printable(name.replace(PLACE, ''))} is the plain mean`] : [];
     // Of the same window only what comes after it tells them apart.
     const isOfWindow = others.every((other) => PLACE.exec(other)?.[0] === PLACE.exec(name)?.[0]);
     const short = (text: string) => printable(isOfWindow ? text.replace(PLACE, '') : text);
-    return [`${short(name)} is also ${fewOf(others.map(short))}`];
+    return [`${short(name)} is also ${fewOf(others.map(short))}${isMean ? ': the plain mean' : ''}`];
   });
   const lines = [...groupBy(equal, (text) => text)].map(([text, of]) => `${text}${of.length > 1 ? ` (${of.length} times)` : ''}`);
   return lines.length > EQUAL_SHOWN
@@ -150,10 +151,24 @@ function flagLines(outputs: readonly GridOutput[], colors: Colors): string[] {
 }
 
 function leftLines({ left }: GridPlan, colors: Colors): string[] {
-  const lines = left.slice(0, LEFT_SHOWN).map(({ name, reason }) => colors.dim(`  none at ${printable(name)}: ${printable(reason)}`));
-  return left.length > LEFT_SHOWN
-    ? [...lines, colors.dim(`  and none at ${left.length - LEFT_SHOWN} more, all of them with --json`)]
+  const all = leftTexts(left);
+  const lines = all.slice(0, LEFT_SHOWN).map((text) => colors.dim(`  ${printable(text)}`));
+  return all.length > LEFT_SHOWN
+    ? [...lines, colors.dim(`  and so of ${all.length - LEFT_SHOWN} more windows, all of them with --json`)]
     : lines;
+}
+
+/** Where windows fit nowhere, and why: a line a window, with the reason at the last of these places. */
+export function leftTexts(left: GridPlan['left']): string[] {
+  const placed = left.map(({ name, reason }) => {
+    const [, step = '', window = name] = /^step(\d+)-w(.*)$/.exec(name) ?? [];
+    return { step, window, reason };
+  });
+  return [...groupBy(placed, ({ window }) => window)].map(([window, of]) => {
+    const [first, last] = [of[0]!, of.at(-1)!];
+    const places = of.length === 1 ? `step ${first.step}` : `steps ${first.step} to ${last.step} (${of.length} places)`;
+    return `no merge of ${window} up to ${places}: ${last.reason}`;
+  });
 }
 
 /** A read in words. */
@@ -165,7 +180,8 @@ export function batchText({ outputs, members, bytesRead, rereads, bytesReread }:
 function totalLines(plan: GridPlan, made: number): string[] {
   const { bytesRead, bytesReadAlone, bytesWritten, freeBytesNeeded, freeBytesAvailable, peakMemoryBytes } = plan;
   const records = freeBytesNeeded - bytesWritten;
-  const beside = records > 0 ? `, ${formatBytes(records)} of it for the records of ${made === 1 ? 'the output' : `${made} outputs`}` : '';
+  const beside =
+    records > 0 ? `, ${formatBytes(records)} of it at most for the records of ${made === 1 ? 'the output' : `${made} outputs`}` : '';
   return [
     `  reads ${savedText(bytesRead, bytesReadAlone)}, writes ${formatBytes(bytesWritten)}`,
     `  needs ${formatBytes(freeBytesNeeded)} of ${formatBytes(freeBytesAvailable)} free${beside}`,

@@ -98,6 +98,15 @@ export function parseControl(text: unknown): readonly Control[] | null {
   return Array.from({ length: to - from + 1 }, (_, i) => ({ scramble: from + i }));
 }
 
+/** Why an entry is no control, of one that is nearly one; null of any other. */
+export function seedsFault(text: unknown): string | null {
+  const [, first, last = first] = SEEDS.exec(String(text)) ?? [];
+  if (first === undefined) return null;
+  const [from, to] = [Number(first), Number(last)];
+  if (to < from) return `the first seed, ${from}, lies above the last, ${to}`;
+  return to - from >= MOST_SEEDS ? `these are ${to - from + 1} seeds, and at most ${MOST_SEEDS} are of use` : null;
+}
+
 /** The controls of a grid; the first is none. */
 export function controlsOf(grid: Grid): readonly Control[] {
   return [{}, ...valuesOf(grid.controls).flatMap((text) => parseControl(text) ?? [])];

@@ -4,6 +4,7 @@ import { MOST } from '../../base/limits.ts';
 import { optionName } from '../../base/option-words.ts';
 import type { Problem } from '../../base/problems.ts';
 import { formatQuantity, parseDistance, parseQuantity } from '../../checkpoints/run/quantity.ts';
+import { positiveTokens } from '../../checkpoints/run/token-source.ts';
 import { contradictions } from '../file/contradictions.ts';
 import { policyProblems, routerProblem, sameSelectors } from '../policy/check.ts';
 import type { Policy } from '../policy/types.ts';
@@ -20,6 +21,7 @@ import {
   methodsOf,
   parseControl,
   schedulesOf,
+  seedsFault,
   TREATMENT_AXES,
   takers,
   valuesOf,
@@ -107,6 +109,9 @@ function placeProblems(grid: Grid): Problem[] {
     ),
     ...axis(grid, 'endpoints').flatMap((value, i) => told(['endpoints', i], () => checkEndpoint(value))),
     ...axis(grid, 'stageStarts').flatMap((value, i) => told(['stageStarts', i], () => checkPlace(value, 'stageStarts'))),
+    ...(grid.tokensPerStep === undefined
+      ? []
+      : told(['tokensPerStep'], () => positiveTokens(grid.tokensPerStep!, optionName('tokensPerStep')))),
   ];
 }
 
@@ -176,7 +181,11 @@ function numberProblems(grid: Grid): Problem[] {
     ...(grid.stage === undefined ? [] : wrong(['stage'], grid.stage, 0)),
     ...axis(grid, 'controls').flatMap((value, i): Problem[] => {
       if (parseControl(value) !== null) return [];
-      const message = `${optionName('controls')} takes reverse and scramble-seeds:1-3, not ${JSON.stringify(value)}`;
+      const fault = seedsFault(value);
+      const message =
+        fault === null
+          ? `${optionName('controls')} takes reverse and scramble-seeds:1-3, not ${JSON.stringify(value)}`
+          : `${optionName('controls')} ${String(value)}: ${fault}`;
       return [
         { path: ['controls', i], message, help: `Seeds are whole numbers, the first not above the last, at most ${MOST_SEEDS} of them.` },
       ];

@@ -71,5 +71,8 @@ function advice(key: string, path: Problem['path']): string {
   if (path.length === 0 && (key === 'inputs' || key === 'outputs')) return '; a recipe has it: `merge run` makes what that says';
   const known = path[0] === 'policies' ? KEYS.policy : Object.keys(gridSchema.shape);
   const near = didYouMean(key, known);
-  return near === null ? `; known here: ${known.join(', ')}` : `; ${ask(near)}`;
+  if (near !== null) return `; ${ask(near)}`;
+  if (path.length === 0 && /^(?:shape|schedule|weight)s?$/.test(key))
+    return '; the shape of weights is `method` with its parameters, as `decay: [linear, minus-sqrt]`';
+  return `; known here: ${known.join(', ')}`;
 }

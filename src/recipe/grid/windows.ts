@@ -29,13 +29,20 @@ export function savesOfWindow(saves: readonly KnownSave[], end: KnownSave, text:
   const begin = newest - value;
   const about = (amount: number) => aboutQuantity({ value: amount, unit });
   if (begin < -measured.interval)
-    return { reason: `a window of ${about(value)} is wider than the run, which is ${about(newest)} long there` };
+    return {
+      reason: `a window of ${about(value)} is wider than the run, which is ${about(newest)} long there${bareText(text, value, unit)}`,
+    };
   const inside = measured.saves.filter((_, i) => measured.at[i]! > begin && measured.at[i]! <= newest);
   const first = measured.placeOf(inside[0]!)!;
   if (first - Math.max(begin, 0) > COVERED_WITHIN * measured.interval) {
-    return { reason: `the run has no saves of its first ${about(first - Math.max(begin, 0))}` };
+    return { reason: `the saves begin ${about(first - Math.max(begin, 0))} after the window does` };
   }
   return { saves: inside };
+}
+
+/** Of a number without a unit that may have been meant as tokens. */
+function bareText(text: QuantityText, value: number, unit: string): string {
+  return unit === 'steps' && /^\d+$/.test(String(text)) ? `; a number without a unit is steps, and tokens are written ${value}tokens` : '';
 }
 
 /** Every so many of them, counted back from the last. */

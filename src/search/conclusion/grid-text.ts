@@ -97,7 +97,8 @@ export function recipesText(words: RecipesWords): string {
     if (missing.length > 0)
       return `Recipes are not judged: at no endpoint is there a score of ${listed(missing.map((of) => `the ${of}`))}.`;
     const few = `Recipes are not judged: it takes ${fewest} independent endpoints, and`;
-    if (most.effective > most.endpoints - 0.05) return `${few} ${formatCount(most.endpoints)} were scored. Score more of them.`;
+    if (most.effective > most.endpoints - 0.05)
+      return `${few} ${formatCount(most.endpoints)} ${most.endpoints === 1 ? 'was' : 'were'} scored. Score more of them.`;
     return `${few} the ${formatCount(most.endpoints)} that were scored are worth ${formatNumber(most.effective, 2)}, since their windows overlap. Score endpoints farther apart, or more of them.`;
   }
   const { gainClaimed, chosen, gain, interval, effective, endpoints, better, candidates, labels, label } = words;

@@ -8,6 +8,7 @@ import { mapBounded } from '../../base/map-bounded.ts';
 import { notHere } from '../../base/not-here.ts';
 import { gridWarnings, leftOutOfArms } from '../../merge/grid/findings.ts';
 import { surveyGrid } from '../../merge/grid/survey.ts';
+import { leftTexts } from '../../merge/grid/text.ts';
 import { refuseUnsound } from '../../merge/members/look.ts';
 import { plural } from '../../render/format.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
@@ -80,7 +81,7 @@ export async function givenScores(
     ...withoutReferences(without),
     ...withoutScore(folder, [...said.values()]),
   ];
-  for (const { name, reason } of survey.left) emit({ type: 'note', text: `none at ${name}: ${reason}` });
+  for (const text of leftTexts(survey.left)) emit({ type: 'note', text });
   for (const warning of warnings) emit({ type: 'warning', warning });
   const input = { identity, goal, trials, reads: 0, warnings };
   const document = gridScoresDocument(input);
@@ -142,7 +143,13 @@ function strangers(folder: string, arms: readonly AskedArm[], results: ReadonlyM
   const known = new Set(arms.flatMap(({ is }) => is.map(({ name }) => name)));
   const others = [...results.keys()].filter((name) => !known.has(name));
   if (others.length === 0) return [];
-  return [{ code: 'W_SCORES', message: `${folder}: ${few(others)}: no output of this grid has that name; not used` }];
+  const [they, them] = others.length === 1 ? ['belongs', 'it'] : ['belong', 'them'];
+  return [
+    {
+      code: 'W_SCORES',
+      message: `${folder}: ${few(others)} ${they} to no output of the grid as it is asked now, and nothing is concluded from ${them}`,
+    },
+  ];
 }
 
 function withoutReferences(without: readonly AskedArm[]): Warning[] {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type Conflict, MergeError } from '../../base/errors.ts';
 import { pythonJsonOrNone } from '../../base/json/parse.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { worded } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { readResult } from '../../checkpoints/results/files.ts';
@@ -15,7 +16,7 @@ import type { Goal, Score } from '../../checkpoints/results/types.ts';
 const READ_AT_ONCE = 8;
 
 export const RESULT_HELP =
-  'Put there NAME.json ({"score": 0.61}, or a file of lm-eval) or a folder NAME with its results; or leave out what was not scored of the axes.';
+  'Put there NAME.json ({"score": 0.61, "items": [1, 0, …]}, or a file of lm-eval) or a folder NAME with its results; or leave out what was not scored of the axes.';
 
 /** What lies in a folder of scores under the name of a model. */
 export interface Result {
@@ -36,8 +37,16 @@ export interface Said {
 /** What lies in a folder of scores, by name, links followed. @throws MergeError E_NOT_FOUND, E_SCORES where it is no folder */
 export async function resultsIn(folder: string): Promise<ReadonlyMap<string, readonly Result[]>> {
   const store = storeOf(folder);
-  const entries = await store.list(folder);
-  if (entries === null) throw new MergeError('E_NOT_FOUND', `${folder}: there is no such folder`, { details: { file: folder } });
+  const entries = await store.list(folder).catch((error: unknown) => {
+    if (!(error instanceof MergeError) || error.code !== 'E_NOT_FOUND') throw error;
+    return null;
+  });
+  if (entries === null) {
+    throw new MergeError('E_NOT_FOUND', `${folder}: there is no such folder`, {
+      details: { file: folder },
+      help: worded`It is the folder with the results of outputs by their names: --submit prints the job array that fills it. ${RESULT_HELP}`,
+    });
+  }
   const found = new Map<string, Result[]>();
   for (const { name, kind } of entries) {
     if (name.startsWith('.')) continue;

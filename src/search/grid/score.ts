@@ -3,7 +3,7 @@ import type { Warning } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { gridWarnings, leftOutOfArms } from '../../merge/grid/findings.ts';
 import { grid as makeGrid } from '../../merge/grid/grid.ts';
-import { batchText } from '../../merge/grid/text.ts';
+import { batchText, leftTexts } from '../../merge/grid/text.ts';
 import { refuseUnsound } from '../../merge/members/look.ts';
 import { checkMachine } from '../../merge/run.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
@@ -86,7 +86,7 @@ async function runEvaluated(resolved: ResolvedScores, emit: (event: StudyEvent) 
   const session = await openSession(request, known.members, own, { emit, signal, sorts, lying: known.lying, gone: known.gone });
   const second = validate === undefined ? undefined : { ...options, validate };
   try {
-    for (const { name, reason } of survey.left) emit({ type: 'note', text: `none at ${name}: ${reason}` });
+    for (const text of leftTexts(survey.left)) emit({ type: 'note', text });
     const tried = new Set(session.study.trials.map(({ recipe }) => recipe));
     const scored = new Set(known.scored.flatMap(({ recipe, is }) => (tried.has(recipe) ? is.map(({ name }) => name) : [])));
     // What was scored need not be there any more.

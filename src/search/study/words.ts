@@ -22,5 +22,5 @@ const LOSS = /loss|perplexity|ppl|nll|bits_per|entropy/i;
  */
 export function lossAloneText({ goal, metric }: { readonly goal: Goal; readonly metric: string | null }): string | null {
   if (goal !== 'minimize' || !(metric ?? 'loss').split(' ').every((name) => LOSS.test(name))) return null;
-  return 'scored by a loss alone: where merging was compared with a decay, the merge had the higher loss and the better benchmarks; score tasks, too, before a choice (docs/search.md)';
+  return 'scored by a loss alone: a lower loss is not always a better model (in the one published comparison with a decay the merge had the higher loss and the better benchmarks); score tasks, too, before a choice (docs/search.md)';
 }

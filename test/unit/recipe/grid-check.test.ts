@@ -31,7 +31,12 @@ describe('a grid', () => {
     [{ strides: 1.5 }, 'strides.0: strides takes a whole number of at least 1, not 1.5'],
     [{ stage: -1 }, 'stage: stage takes a whole number of at least 0, not -1'],
     [{ controls: 'revers' }, 'controls.0: controls takes reverse and scramble-seeds:1-3, not "revers"'],
-    [{ controls: 'scramble-seeds:3-1' }, 'controls.0: controls takes reverse and scramble-seeds:1-3, not "scramble-seeds:3-1"'],
+    [{ controls: 'scramble-seeds:3-1' }, 'controls.0: controls scramble-seeds:3-1: the first seed, 3, lies above the last, 1'],
+    [
+      { controls: 'scramble-seeds:1-100000000' },
+      'controls.0: controls scramble-seeds:1-100000000: these are 100000000 seeds, and at most 10000 are of use',
+    ],
+    [{ tokensPerStep: 0 }, 'tokensPerStep: tokensPerStep takes tokens over 0, not 0'],
     [{ controls: ['reverse', 'reverse'] }, 'controls.1: controls names reverse twice'],
     [{ stageStarts: '3ckpt' }, 'stageStarts.0: stageStarts takes a step or a token count, not 3ckpt'],
     [{ method: 'emaa' }, 'method.0: method cannot be "emaa"; did you mean ema?'],
@@ -70,6 +75,15 @@ describe('a grid', () => {
 
 describe('a grid file', () => {
   const parse = (text: string) => parseGrid('grid.yaml', text, (path) => `/at/${path}`);
+
+  it('of a shape says what that is called, and names the line of what is no number of tokens', () => {
+    expect(() => parse('run: run\nwindows: 125B\nshape: linear\n')).toThrow(
+      /^grid\.yaml:3:1: unknown key `shape`; the shape of weights is `method` with its parameters, as `decay: \[linear, minus-sqrt\]`/,
+    );
+    expect(() => parse('run: run\nwindows: 125B\ntokens-per-step: 0\n')).toThrow(
+      /^grid\.yaml:3:18: tokens-per-step takes tokens over 0, not 0/,
+    );
+  });
 
   it('has the names of recipes, one value or a list', () => {
     const grid = parse(`

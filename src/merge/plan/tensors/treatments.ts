@@ -218,15 +218,18 @@ function sumWarnings(
   }
   const found = [...sums]
     .sort(([a], [b]) => a - b)
-    .map(
-      ([policy, sum]) =>
-        `${placeOfPolicy(policies[policy]!) === undefined ? selectorText(policies[policy]!) : policyLabel(policies[policy]!)} to ${Number(sum.toPrecision(SUM_DIGITS))}`,
-    );
+    .map(([policy, sum]) => `${recordedLabel(policies[policy]!)} to ${Number(sum.toPrecision(SUM_DIGITS))}`);
   if (found.length === 0) return [];
   const more = found.length > SUMS_SHOWN ? ` and ${found.length - SUMS_SHOWN} more` : '';
   const which = found.length === 1 ? 'a policy' : `${found.length} policies`;
   const message = `the weights of ${which} do not sum to 1, and are used as given: ${found.slice(0, SUMS_SHOWN).join(', ')}${more}`;
   return [{ code: 'W_WEIGHT_SUM', message }];
+}
+
+/** What a warning calls a policy: it is recorded, and so names a file without its folder. */
+function recordedLabel(policy: Policy): string {
+  const place = placeOfPolicy(policy);
+  return place === undefined ? selectorText(policy) : `${JSON.stringify(policy.name)} (${basename(place.file)}:${place.line()})`;
 }
 
 /** Of a sum that is told: it is of the last bits otherwise. */
