@@ -255,7 +255,7 @@ describe('scores of a grid', () => {
     rmSync(join(folder, 'step600.json'));
     const less = await scoreGrid({ ...asked, output, scores: folder });
     expect(less.warnings.map(({ code, message }) => [code, message])).toEqual([
-      ['W_SCORES', expect.stringContaining('other: no output of this grid')],
+      ['W_SCORES', expect.stringContaining('other belongs to no output of the grid')],
       ['W_SCORES', expect.stringContaining('step600')],
     ]);
     rmSync(join(folder, 'step800-w400steps-wma.json'));
