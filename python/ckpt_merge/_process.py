@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -131,8 +132,11 @@ class Process:
         import warnings
 
         text = f"[{warning.get('code')}] {spoken(str(warning.get('message')), self._function)}"
-        # The caller's line: behind this, document(), run(), call(), the function of the command and its wrapper.
-        warnings.warn(MergeWarning(text), stacklevel=7)
+        # The line that called the package.
+        frame, level = sys._getframe(), 1
+        while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+            frame, level = frame.f_back, level + 1
+        warnings.warn(MergeWarning(text), stacklevel=level)
 
     def wait(self) -> int:
         code = self.child.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -37,7 +37,7 @@ def known_words(function: Function) -> Function:
             raise TypeError(unknown(function.__name__, next(word for word in options if word not in words), words))
         return function(*given, **options)
 
-    return checked  # type: ignore[return-value]
+    return cast("Function", checked)
 
 
 def unknown(function: str, word: str, words: Collection[str]) -> str:

@@ -13,6 +13,14 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "demo" / "runs" / "dense"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("CKPT_TEST_SLOW"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.skip(reason="CKPT_TEST_SLOW is not set"))
+
+
 @pytest.fixture
 def run() -> Path:
     return RUN

@@ -43,6 +43,7 @@ def test_a_search_scores_with_a_function(run, tmp_path):
     assert (tmp_path / "best" / "model.safetensors").read_bytes() == (tmp_path / "other" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_search_goes_on(run):
     calls = []
     score = lambda model: calls.append(model) or size(model)  # noqa: E731
@@ -68,6 +69,7 @@ def test_several_at_a_time_run_in_threads(run):
     assert all(os.path.isdir(os.path.dirname(evaluation.out)) for evaluation in about)
 
 
+@pytest.mark.slow
 def test_soup_forecast_and_grid_score_with_functions(run, tmp_path):
     soup = ckpt_merge.soup(run, last=3, output="soup", eval=size, validate=lambda model: -size(model), goal="minimize")
     assert soup.best.score is not None
@@ -118,6 +120,7 @@ def test_what_the_first_call_raises_is_the_cause(run):
     assert isinstance(caught.value.__cause__, KeyError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [None, "0.5", True, [0.5], {"score": object()}, object()])
 def test_what_is_no_score_fails_the_trial(run, value):
     with pytest.raises(ckpt_merge.MergeError) as caught:
@@ -135,6 +138,7 @@ def test_a_model_is_skipped(run):
     assert [trial.status for trial in found.trials].count("skipped") == 1
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_takes_too_long(run):
     slow = threading.Event()
 
@@ -164,6 +168,7 @@ def test_ctrl_c_in_a_function(run, tmp_path):
     assert not [name for name in set(os.listdir(tempfile.gettempdir())) - before if name.startswith("ckpt-merge-") and "test" not in name]
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_with_a_long_name(run, tmp_path, monkeypatch):
     import tempfile
 

@@ -97,6 +97,7 @@ def fail_at(path: str) -> None:
     ckpt_merge.inspect(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_pools_of_processes(run, method, tmp_path):
     with multiprocessing.get_context(method).Pool(2) as pool:
@@ -152,6 +153,7 @@ def test_documents_larger_than_a_pipe(run):
     assert child.returncode == 0 and len(out) > 65536, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1", "nowhere"])
 def test_locales(run, locale, tmp_path):
     child = program(
@@ -176,6 +178,7 @@ def test_locales(run, locale, tmp_path):
     assert "E_NOT_FOUND" in out and r"\u6a21\u578b" in out
 
 
+@pytest.mark.slow
 def test_a_restarted_kernel_leaves_no_engine(run):
     manager = pytest.importorskip("jupyter_client.manager", reason="jupyter_client is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
