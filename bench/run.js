@@ -44,6 +44,7 @@ const BENCHES = [
   'ranks',
   'ranks-sim',
   'startup',
+  'python',
   'f32-accumulator',
   'micro',
 ];
