@@ -99,7 +99,7 @@
       'dependencies': ['core'],
       'conditions': [
         ['OS=="linux"', {
-          'ldflags': ['-Wl,-z,nodelete', '-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-s'],
+          'ldflags': ['-Wl,-z,nodelete', '-static-libstdc++', '-static-libgcc', '-Wl,--version-script=<(module_root_dir)/cmake/addon.map', '-s'],
         }],
       ],
     },

@@ -18,7 +18,7 @@ if (headers === undefined) skip('the headers of Node are not installed: set npm_
 if (spawnSync('python3', ['--version']).status !== 0) skip('node-gyp needs Python 3');
 
 mkdirSync(folder, { recursive: true });
-for (const name of ['bindings.gyp', 'native', 'node_modules', 'package.json']) {
+for (const name of ['bindings.gyp', 'cmake', 'native', 'node_modules', 'package.json']) {
   if (!existsSync(join(folder, name))) symlinkSync(join(root, name), join(folder, name));
 }
 try {

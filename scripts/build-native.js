@@ -6,7 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { digestOf } from './digest.js';
+import { digestOf, NATIVE_SOURCES, sha256 } from './digest.js';
+import { highestGlibc } from './elf.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -22,8 +23,7 @@ if (process.argv.includes('--check')) {
 }
 
 function build() {
-  const sources = ['native', 'cmake', 'CMakeLists.txt', 'node_modules/cmake-js/package.json', 'node_modules/node-addon-api/package.json'];
-  const digest = digestOf(sources);
+  const digest = digestOf(NATIVE_SOURCES);
   if (existsSync(binary) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
   requireTools();
   forgetMovedCache();
@@ -61,15 +61,18 @@ function forgetMovedCache() {
 
 function copyPrebuild() {
   const musl = process.platform === 'linux' && process.report.getReport().header.glibcVersionRuntime === undefined;
-  const target = `prebuilds/${process.platform}-${process.arch}${musl ? '-musl' : ''}.node`;
+  const platform = `${process.platform}-${process.arch}${musl ? '-musl' : ''}`;
+  const target = `prebuilds/${platform}.node`;
+  if (isPortable(platform, target)) return;
   mkdirSync('prebuilds', { recursive: true });
   copyFileSync(binary, target);
-  console.error(`${target}${highestGlibc()}`);
+  const needed = highestGlibc(readFileSync(binary));
+  console.error(`${target}${needed === null ? '' : ` needs glibc ${needed} or newer`}`);
 }
 
-/** The newest symbol the binary asks of glibc: what the host must have. */
-function highestGlibc() {
-  const found = readFileSync(binary, 'latin1').matchAll(/GLIBC_(\d+)\.(\d+)/g);
-  const highest = [...found].map((match) => [Number(match[1]), Number(match[2])]).sort((a, b) => b[0] - a[0] || b[1] - a[1])[0];
-  return highest === undefined ? '' : ` needs glibc ${highest.join('.')} or newer`;
+/** Whether `scripts/prebuilds.js` made what is there, of these sources: it loads on older machines than this one's. */
+function isPortable(platform, target) {
+  const made = `build/prebuild-${platform}/stamp`;
+  if (!existsSync(made) || !existsSync(target)) return false;
+  return readFileSync(made, 'utf8') === `${digestOf(NATIVE_SOURCES)} ${sha256(readFileSync(target))}`;
 }

@@ -22,7 +22,7 @@ if (packed.status !== 0) fail(packed.stderr);
 const [{ files }] = JSON.parse(packed.stdout);
 for (const { path } of files) {
   // Declarations are of a library that nobody imports from here; the bundle is made anew below.
-  if (/^(dist|prebuilds)\//.test(path) || path === 'CHANGELOG.md') continue;
+  if (/^(dist|prebuilds)\//.test(path) || /^(CHANGELOG|CONTRIBUTING)\.md$/.test(path)) continue;
   mkdirSync(dirname(join(folder, path)), { recursive: true });
   cpSync(path, join(folder, path));
 }

@@ -16,14 +16,18 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
-import { delimiter, join, resolve } from 'node:path';
+import { delimiter, join, posix, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 
 const MOST_BYTES = 6_000_000;
 /** All that may be in the tarball. */
 const EXPECTED = [
-  /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
+  /^(package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md|LICENSE)$/,
+  /^docs\/[\w-]+\.(md|ipynb)$/,
+  /^docs\/images\/[\w.-]+\.(svg|png|csv)$/,
+  /^docs\/scripts\/[\w./-]+\.(py|sh|sbatch|md|txt)$/,
+  /^demo\/merging\.svg$/,
   /^bin\/merge\.js$/,
   /^dist\/bundle\/[\w-]+\.js$/,
   /^dist\/[\w/-]+\.d\.ts$/,
@@ -117,12 +121,30 @@ function checkContents(tarball, contents) {
   // dist/ is never emptied, so a source that was removed could live on there.
   const stale = names.filter((name) => name.endsWith('.d.ts') && !existsSync(join(root, sourceOf(name))));
   check('every type declaration has its source', stale.length === 0, `${stale.join('\n')}\nRemove dist/ and build again.`);
+  checkLinks(contents);
   const dated = names.filter((name) => name.startsWith('dist/') && !existsSync(join(root, name)));
   check(
     'and is the one built here',
     dated.length === 0 && names.every((n) => !n.startsWith('dist/') || same(n, contents.get(n))),
     dated.join('\n'),
   );
+}
+
+/** Pages that are read from node_modules link to pages that are there; the registry's page finds the others. */
+function checkLinks(contents) {
+  const broken = [...contents].flatMap(([page, text]) => {
+    if (!page.endsWith('.md')) return [];
+    const prose = text.replace(/```.*?```/gs, '');
+    const links = [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link).filter((link) => !/^([a-z]+:|#)/.test(link));
+    const paths = links.map((link) => posix.join(posix.dirname(page), link.replace(/#.*$/, '')));
+    return paths.filter((path) => !contents.has(path)).map((path) => `${page}: ${path}`);
+  });
+  check('links between its pages lead somewhere', broken.length === 0, broken.join('\n'));
+  // What the program names in its help and its messages.
+  const programs = [...contents].filter(([name]) => name.startsWith('dist/bundle/')).map(([, text]) => text);
+  const named = new Set(programs.flatMap((text) => [...text.matchAll(/\bdocs\/[\w/-]+\.(?:md|py)\b/g)].map(([path]) => path)));
+  const absent = [...named].filter((path) => !contents.has(path));
+  check(`the ${named.size} pages and scripts that the program names are there`, absent.length === 0 && named.size > 0, absent.join('\n'));
 }
 
 function sourceOf(name) {

@@ -4,7 +4,7 @@
 #include "crc_poly.h"
 
 #if defined(__x86_64__)
-#define CKPT_CRC_TARGET __attribute__((target("sse4.2")))
+#define CKPT_CRC_TARGET __attribute__((target(CKPT_SSE42)))
 #elif defined(__aarch64__)
 #include <arm_acle.h>
 #define CKPT_CRC_TARGET __attribute__((target("+crc")))

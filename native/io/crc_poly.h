@@ -7,6 +7,12 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+// Clang counts the CRC instructions of SSE 4.2 on their own; GCC before 11 has no name for them.
+#if defined(__clang__) && __clang_major__ >= 14
+#define CKPT_SSE42 "sse4.2,crc32"
+#else
+#define CKPT_SSE42 "sse4.2"
+#endif
 #endif
 
 namespace ckpt {
@@ -103,7 +109,7 @@ constexpr CrcFold crc_fold_by(std::uint64_t bits) {
           static_cast<long long>(static_cast<std::uint64_t>(crc_power<P>(bits - 33)))};
 }
 
-#define CKPT_FOLD_TARGET __attribute__((target("avx512f,avx512vl,avx512dq,vpclmulqdq,pclmul,sse4.2")))
+#define CKPT_FOLD_TARGET __attribute__((target("avx512f,avx512vl,avx512dq,vpclmulqdq,pclmul," CKPT_SSE42)))
 
 CKPT_FOLD_TARGET inline __m512i crc_fold(__m512i lanes, __m512i factors, __m512i next) {
   const __m512i low = _mm512_clmulepi64_epi128(lanes, factors, 0x00);
