@@ -1,4 +1,4 @@
-"""What hatchling cannot know: the version, which is that of the engine, and the engine with its platform."""
+"""What hatchling cannot know: the version, which is that of the engine, the repository, and the engine with its platform."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
-class Version(MetadataHookInterface):
+class Metadata(MetadataHookInterface):
     PLUGIN_NAME = "custom"
 
     def update(self, metadata: dict[str, Any]) -> None:
         manifest = Path(self.root, "..", "package.json").read_text(encoding="utf-8")
         metadata["version"] = json.loads(manifest)["version"]
+        # As scripts/pack-release.js does for npm.
+        repository = os.environ.get("CKPT_MERGE_REPOSITORY", "").rstrip("/")
+        if repository:
+            metadata["urls"] = {
+                "Homepage": repository,
+                "Documentation": f"{repository}/blob/HEAD/docs/python.md",
+                "Issues": f"{repository}/issues",
+                "Changelog": f"{repository}/blob/HEAD/CHANGELOG.md",
+            }
 
 
 class Engine(BuildHookInterface[Any]):
