@@ -26,7 +26,7 @@ const EXPECTED = [
   /^(package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md|LICENSE)$/,
   /^docs\/[\w-]+\.(md|ipynb)$/,
   /^docs\/images\/[\w.-]+\.(svg|png|csv)$/,
-  /^docs\/scripts\/[\w./-]+\.(py|sh|sbatch|md|txt)$/,
+  /^docs\/scripts\/[\w./-]+\.(py|sh|jsonl|md|txt)$/,
   /^demo\/merging\.svg$/,
   /^bin\/merge\.js$/,
   /^dist\/bundle\/[\w-]+\.js$/,
