@@ -3,7 +3,7 @@
 // libraries of every target (`pip install ziglang`, or ZIG names one), CMake, and make or ninja; `npm ci` first.
 // node scripts/prebuilds.js [linux-x64 linux-arm64]
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

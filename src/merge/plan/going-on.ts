@@ -22,6 +22,8 @@ export function goingOn(plan: Pick<Plan, 'layout' | 'members' | 'format'>, outpu
   const { output: self, above } = places ?? { output: shellQuote(path), above: shellQuote(dirname(path)) };
   if (kept === null) {
     if (optimizer !== 'newest') return `load ${self} as a model, and start the optimizer anew, with a warm-up of its rate`;
+    // Other trainers keep their optimizers in other files, and some of these hold weights: the warning says so.
+    if (!output.sideFiles.some(({ name }) => name === 'optimizer.pt')) return null;
     return `give ${self} to transformers' Trainer as resume_from_checkpoint, which takes weights, optimizer and steps from it`;
   }
   const { writer } = plan.layout.form;

@@ -148,6 +148,11 @@ it('what a merge of a Hugging Face folder leaves of its trainer is said in plan 
   );
   expect((await lines({ for: 'resume' }, inputs)).join()).toMatch(/leaves behind optimizer\.pt \(training state\), rng_state\.pth/);
   expect((await planned(inputs, { for: 'resume', optimizer: 'newest' })).note).toBeNull();
+  const next = async () => planDocument(await plan({ inputs, output: 'out/x', for: 'resume', optimizer: 'newest' })).outputs[0]!.next;
+  expect(await next()).toMatch(/^give out\/x to transformers' Trainer as resume_from_checkpoint/);
+  // Accelerate's own optimizer is not what transformers looks for.
+  renameSync(join(inputs[1]!, 'optimizer.pt'), join(inputs[1]!, 'optimizer.bin'));
+  expect(await next()).toBeNull();
   expect((await planned(inputs, {})).note).toBeNull();
   expect((await lines({}, inputs)).join()).not.toContain('optimizer.pt');
 });
