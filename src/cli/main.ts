@@ -121,6 +121,10 @@ async function runCommand(context: Context): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0; // help or version was asked for, and printed
+    if (error.code === 'commander.unknownCommand' && argv.length === 1 && isThere(argv[0]!)) {
+      const { firstSteps } = await import('./commands/first-steps.ts');
+      return firstSteps(context, argv[0]!);
+    }
     throw usageError(error, argv, context);
   }
   return code;

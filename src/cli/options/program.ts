@@ -40,7 +40,10 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .helpCommand('help [command]', 'help for a command')
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
-  const more = `\nHelp for one command, with its examples: ${name} COMMAND --help`;
+  const more = [
+    `\nHelp for one command, with its examples: ${name} COMMAND --help`,
+    `What lies at a path, and the three commands that fit it: ${name} PATH`,
+  ].join('\n');
   program.addHelpText('after', () => section('Examples', examplesText('merge', name)) + section('Exit codes', exitCodesText()) + more);
 
   const add = (command: string, description: string, args: readonly Argument[]): Command => {
