@@ -123,6 +123,7 @@ export function mergeCard(
     '| --- | ---: | ---: | ---: |',
     ...members.map((m) => `| ${cell(m.name)} | ${stepCell(m) ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
     '',
+    ...chosenByScore(provenance.warnings),
     ...membersLeft(provenance.selection),
     ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
     ...linksLeft(left),
@@ -176,6 +177,13 @@ function baseModel(source: ReadonlyMap<string, readonly string[]>, id: string | 
 function parameters(values: Provenance['recipe']['parameters']): string {
   const texts = Object.entries(values).map(([name, value]) => `${name} ${value}`);
   return texts.length === 0 ? '' : ` (${texts.join(', ')})`;
+}
+
+/** That members were chosen by scores: whoever compares this model with others has to know on which items not to. */
+function chosenByScore(warnings: Provenance['warnings']): readonly string[] {
+  return warnings.flatMap(({ code, message }) =>
+    code === 'W_SELECTED_BY_SCORE' ? [`${cell(message.charAt(0).toUpperCase() + message.slice(1))}.`, ''] : [],
+  );
 }
 
 /** Checkpoints left out that the card names. */

@@ -45,6 +45,18 @@ test('names of checkpoints are neither markup nor escapes of a terminal', () => 
   expect(card({}, { members })).toContain('| \\\\x1b\\[31m\\\\u202e\\<img src=x>\\[a](b)\\|\\` | 1000 |');
 });
 
+test('that members were chosen by their scores is said, and of other warnings nothing', () => {
+  const message =
+    'the 2 members were chosen by acc in a<b>.csv: on the same items the merge scores better than it is, so judge it on others';
+  const warnings = [
+    { code: 'W_SELECTED_BY_SCORE', message },
+    { code: 'W_SCORES', message: 'other' },
+  ] as const;
+  const text = mergeCard({ ...provenance(), warnings }, { name: 'merged' });
+  expect(text).toContain('The 2 members were chosen by acc in a\\<b>.csv: on the same items the merge scores better than it is');
+  expect(text).not.toContain('other.');
+});
+
 test('of the front matter nothing is kept that is not so of the merge, or that an editor would show turned round', () => {
   const sourceReadme = source(
     'license: \u202emit',
