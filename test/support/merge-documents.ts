@@ -87,7 +87,17 @@ const WATCH_STATE = {
   copies: [
     [
       'checkpoint-1',
-      { copy: 'checkpoint-1', signature: 's', content: 'c', step: 1, bytes: 9, copyBytes: 3, loses: ['notes.txt'], verified: 'full' },
+      {
+        copy: 'checkpoint-1',
+        signature: 's',
+        content: 'c',
+        step: 1,
+        bytes: 9,
+        copyBytes: 3,
+        loses: ['notes.txt'],
+        verified: 'full',
+        look: '1 2',
+      },
     ],
   ],
   accumulator: { output: 'accumulator-1', digest: 'd', fingerprint: 'f', step: 1, tokens: 2 },
