@@ -122,6 +122,9 @@ class Process:
         if about is not None:
             kind = BY_EXIT_CODE.get(code, MergeError)
             message, help_ = (spoken(str(about.get(key) or ""), self._function) for key in ("message", "help"))
+            # Nobody runs a function of this process by hand.
+            if self.evaluators is not None:
+                help_ = help_.partition(" The first line of the log")[0]
             return kind(message, code=str(about["code"]), details=about.get("details") or {}, help=help_, exit_code=code)
         if code < 0:
             name = signal.Signals(-code).name if -code in {s.value for s in signal.Signals} else f"signal {-code}"

@@ -118,6 +118,7 @@ def test_what_the_first_call_raises_is_the_cause(run):
     with pytest.raises(ckpt_merge.MergeError) as caught:
         ckpt_merge.search(run, last=2, output="best", eval=score, goal="minimize")
     assert isinstance(caught.value.__cause__, KeyError)
+    assert "by hand" not in caught.value.help and "Mend the evaluator" in caught.value.help
 
 
 @pytest.mark.slow

@@ -205,7 +205,7 @@ export const OUTPUT = {
 
 /** Where tokens come from when neither names nor state files tell. */
 export const TOKENS = {
-  tokensPerStep: { kind: 'tokens', value: 'n', help: 'tokens of every step, as 4M' },
+  tokensPerStep: { kind: 'tokens', value: 'tokens', help: 'tokens of every step, as 4M' },
   batchSchedule: {
     kind: 'text',
     value: 'list',
