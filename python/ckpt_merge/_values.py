@@ -93,6 +93,8 @@ def word(value: Any, what: str, *, path: bool = False) -> bytes:
     """Paths as the file system has them; other text as the engine reads it, whatever the locale."""
     if isinstance(value, bool) or value is None:
         raise TypeError(f"{what} is not {shown(value)}")
+    if path and not isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(f"{what} is text, bytes or a Path object, and not {shown(value)}, of type {type(value).__name__}")
     if isinstance(value, (bytes, os.PathLike)):
         made = os.fsencode(value)
     elif isinstance(value, str):

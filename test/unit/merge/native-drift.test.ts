@@ -105,6 +105,7 @@ describe('bindings.gyp says what CMakeLists.txt says', () => {
     const declared = JSON.parse(read('package.json')).binary.napi_versions;
     expect(defined).toContain(`NAPI_VERSION=${declared[0]}`);
     for (const flag of branch('ckpt_merge', 'OS=="linux"')?.ldflags ?? []) {
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: CMake's own
       expect(cmake).toContain(flag.replace('<(module_root_dir)', '${PROJECT_SOURCE_DIR}'));
     }
     expect(branch('ckpt_merge', 'OS=="linux"')?.ldflags).toContain('-Wl,-z,nodelete');
