@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Callable
@@ -21,14 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="CKPT_TEST_SLOW is not set"))
 
 
-@pytest.fixture
-def run() -> Path:
-    return RUN
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of the demo, near what is written: a merge does not record the way to another top-level folder."""
+    return shutil.copytree(RUN, tmp_path_factory.mktemp("runs") / "dense")
 
 
 @pytest.fixture
-def members() -> list[Path]:
-    return [RUN / f"checkpoint-{step}" for step in (5600, 5800, 6000)]
+def members(run: Path) -> list[Path]:
+    return [run / f"checkpoint-{step}" for step in (5600, 5800, 6000)]
 
 
 @pytest.fixture

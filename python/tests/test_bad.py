@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from conftest import RUN
 
 import ckpt_merge
 from ckpt_merge import _node
 
-ROOT = Path(__file__).resolve().parents[2]
-RUN = ROOT / "demo" / "runs" / "dense"
 TOLD: list[tuple[str, str, str]] = []
 
 

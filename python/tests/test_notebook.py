@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, RUN
+from conftest import ROOT
 
 import ckpt_merge
 
@@ -12,11 +12,11 @@ NOTEBOOK = ROOT / "docs" / "python.ipynb"
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(monkeypatch):
+def test_the_notebook_runs(run, monkeypatch):
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
-    monkeypatch.setenv("CKPT_MERGE_RUN", str(RUN))
+    monkeypatch.setenv("CKPT_MERGE_RUN", str(run))
     monkeypatch.setenv("PYTHONPATH", str(Path(ckpt_merge.__file__).resolve().parents[1]))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert all(cell.cell_type != "code" or cell.outputs == [] for cell in notebook.cells)
