@@ -25,7 +25,7 @@ import { parseRecipe } from '../../src/recipe/file/parse.ts';
 import { expandGrid } from '../../src/recipe/grid/expand.ts';
 import { parseGrid } from '../../src/recipe/grid/parse.ts';
 import { readDecayFactors, readRateCurve } from '../../src/recipe/schedule/decay-files.ts';
-import { lastRecord } from '../../src/upkeep/watch/history.ts';
+import { recordsOfRound } from '../../src/upkeep/watch/history.ts';
 import { newState, readWatchState } from '../../src/upkeep/watch/state.ts';
 import { type DocumentReader, inMemory, oneOf, refusedAtMost, written } from './document-reader.ts';
 import { jsonMutator, textMutator, yamlMutator } from './mutate.ts';
@@ -101,7 +101,7 @@ const WATCH_STATE = {
     ],
   ],
   accumulator: { output: 'accumulator-1', digest: 'd', fingerprint: 'f', step: 1, tokens: 2 },
-  pending: { signature: 's', outputs: [{ output: 'merged-2', digest: 'd' }], record: RECORD },
+  pending: { signature: 's', outputs: [{ output: 'merged-2', digest: 'd' }], records: [RECORD] },
 };
 
 const PROVENANCE = buildProvenance({
@@ -312,7 +312,11 @@ export const MERGE_DOCUMENTS: readonly DocumentReader[] = [
       }
     }),
   },
-  { name: 'the history of a watch', mutate: jsonMutator(RECORD), read: written('history.jsonl', (_, folder) => lastRecord(folder)) },
+  {
+    name: 'the history of a watch',
+    mutate: jsonMutator(RECORD),
+    read: written('history.jsonl', (_, folder) => recordsOfRound(folder, 1, RECORD)),
+  },
   { name: 'the owner of a partial', mutate: jsonMutator(OWNER), read: written('owner.json', (_, folder) => readOwner(folder)) },
   { name: 'a journal', mutate: jsonMutator(UNIT), read: written('journal.ndjson', (_, folder) => readJournals(folder, folder)) },
 ];

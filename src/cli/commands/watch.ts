@@ -15,8 +15,8 @@ import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 /** Options of `watch` as commander leaves them. */
 interface WatchFlags extends Omit<WatchOptions, 'run' | 'output' | 'select' | 'window' | 'policies'>, Selection {
   readonly output?: string;
-  /** Members of a window, which the library calls `last`. */
-  readonly window?: number;
+  /** Members of a window, which the library calls `last`; of several, `windows`. */
+  readonly window?: readonly number[];
   readonly policy?: readonly Policy[];
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -84,8 +84,15 @@ function watchOptions(run: string, flags: WatchFlags): WatchOptions {
     const help = 'Add --once, read history.jsonl in the folder of the merges, or use --progress json.';
     throw new MergeError('E_USAGE', '--json is one document at the end, and a watch has no end', { help });
   }
-  const { select, rest } = splitSelection({ ...given, ...(window === undefined ? {} : { last: window }) });
-  return { ...rest, run, output, ...(select === undefined ? {} : { select }), ...(policy === undefined ? {} : { policies: policy }) };
+  const { select, rest } = splitSelection({ ...given, ...(window?.length === 1 ? { last: window[0]! } : {}) });
+  return {
+    ...rest,
+    run,
+    output,
+    ...(select === undefined ? {} : { select }),
+    ...(window !== undefined && window.length > 1 && { windows: window }),
+    ...(policy === undefined ? {} : { policies: policy }),
+  };
 }
 
 function summaryDocument({ failed, ...summary }: WatchSummary): object {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { MOST } from '../../base/limits.ts';
 import { mergeOption } from './merge-options.ts';
-import { choiceOption, flag, timeoutOption, valueOption } from './options.ts';
+import { choiceOption, flag, listOption, timeoutOption, valueOption } from './options.ts';
 import { atLeast, keptSteps, laterWindows, saveEvery } from './retention-options.ts';
 import { duration, parseNumber, parsePath, parsePositiveInteger, parseText, wholeNumber } from './values.ts';
 
@@ -22,7 +22,11 @@ export function addWatchOptions(command: Command): Command {
     .addOption(timeoutOption('a hook'))
     .optionsGroup('Members:')
     .addOption(
-      valueOption('--window <n>', 'checkpoints in a merge, up to the one that became complete (default: 10)', parsePositiveInteger),
+      listOption(
+        '--window <n>',
+        'checkpoints in a merge, up to the one that became complete (default: 10); given again, another merge of the same read',
+        parsePositiveInteger,
+      ),
     )
     .addOption(mergeOption('every'))
     .addOption(mergeOption('minInterval'))

@@ -26,14 +26,25 @@ export async function checkHistory(output: string, folder: HeldFolder): Promise<
   throw otherUser(path, `the watch in ${output}`);
 }
 
-/** The record of the last round in a watch's folder; null where there is none, or none that can be read. */
-export async function lastRecord(output: string): Promise<WatchRecord | null> {
-  try {
-    const { storedRecord } = await import('./stored-state.ts');
-    return storedRecord.parse(parseJson((await tail(join(output, HISTORY_FILE))).trimEnd().split('\n').at(-1)!));
-  } catch {
-    return null;
+/**
+ * Lines of a round that a process wrote before it ended, as far as they can be read. @param most how many it has
+ */
+export async function recordsOfRound(
+  output: string,
+  most: number,
+  { time, checkpoint }: Pick<WatchRecord, 'time' | 'checkpoint'>,
+): Promise<readonly WatchRecord[]> {
+  const text = await tail(join(output, HISTORY_FILE)).catch(() => '');
+  const { storedRecord } = await import('./stored-state.ts');
+  const found: WatchRecord[] = [];
+  for (const line of text.trimEnd().split('\n').slice(-most)) {
+    try {
+      found.push(storedRecord.parse(parseJson(line)));
+    } catch {
+      // Torn, or begins before what was read.
+    }
   }
+  return found.filter((record) => record.time === time && record.checkpoint === checkpoint);
 }
 
 async function tail(path: string): Promise<string> {

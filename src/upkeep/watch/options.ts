@@ -16,7 +16,7 @@ import type { Policy } from '../../recipe/policy/types.ts';
 import { weightProblems } from '../../recipe/schedule/check.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { checkKeeping } from './keeping.ts';
-import { WATCHED_WINDOW } from './selection.ts';
+import { windowsOf } from './selection.ts';
 import type { WatchOptions } from './types.ts';
 
 /**
@@ -33,6 +33,7 @@ const OF_WATCH = {
   run: { kind: 'path', needed: true },
   output: { kind: 'path', needed: true },
   select: { kind: 'map', of: pick(SELECT, ['last', 'every', 'from', 'stage', 'minInterval', 'minMembers']) },
+  windows: { kind: 'steps' },
   method: OF_OUTPUT.method,
   ...PARAMETERS,
   policies: OF_OUTPUT.policies,
@@ -106,15 +107,22 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
 }
 
 /** A window that never has as many members as are asked for would never be merged. */
-function checkWindow({ select: { last = WATCHED_WINDOW, minMembers } = {} }: WatchOptions): void {
-  if (minMembers !== undefined && minMembers > last)
-    fail(`${optionName('minMembers')} ${minMembers} cannot be reached by windows of ${last}`);
+function checkWindow({ windows, select }: WatchOptions): void {
+  if (windows !== undefined) {
+    if (select?.last !== undefined) fail('the size of windows is given twice, as windows and as select.last');
+    if (windows.length === 0 || windows.some((n) => !(Number.isSafeInteger(n) && n > 0 && n <= MOST.count)))
+      fail(`sizes of windows are whole numbers from 1 to ${MOST.count}, not ${windows.length === 0 ? 'none' : windows.join(', ')}`);
+    if (new Set(windows).size < windows.length) fail(`one size of windows is named twice: ${windows.join(', ')}`);
+  }
+  const [least] = windowsOf({ windows, select });
+  if (select?.minMembers !== undefined && select.minMembers > least!)
+    fail(`${optionName('minMembers')} ${select.minMembers} cannot be reached by windows of ${least}`);
 }
 
-function checkAccumulator({ select, method, shardSize, ...options }: WatchOptions): void {
+function checkAccumulator({ select, windows, method, shardSize, ...options }: WatchOptions): void {
   if (shardSize !== undefined)
     fail(`${optionName('shardSize')} is for windows: an accumulator and its merges are written in one read, and differ in dtype`);
-  const other = Object.entries({ method, ...select }).find(([, value]) => value !== undefined);
+  const other = Object.entries({ method, ...select, window: windows }).find(([, value]) => value !== undefined);
   if (other !== undefined) fail(`${optionName(other[0])} is about windows, and an accumulator has none`);
   const resumed = RESUMED.find((key) => options[key] !== undefined && options[key] !== 'inference');
   if (resumed !== undefined)

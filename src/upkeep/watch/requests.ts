@@ -15,12 +15,19 @@ import { CHECKS, TRUST } from '../../recipe/options.ts';
 import { weighByEma } from '../../recipe/schedule/ema.ts';
 import { DEFAULT_ALPHA } from '../../recipe/schedule/methods.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
-import { distance, windowAt } from './selection.ts';
+import type { Selected } from '../../recipe/select/types.ts';
+import { distance, windowAt, windowsOf } from './selection.ts';
 import type { Accumulator, WatchState } from './state.ts';
 import type { WatchOptions } from './types.ts';
 
-/** The merge of a round, or why there is none. */
-export type RoundRequest = { readonly request: PlanRequest } | { readonly reason: string };
+/** The merges of a round, or why there is none. */
+export type RoundRequest =
+  | {
+      readonly request: PlanRequest;
+      /** Members that were asked for, of each output that is the merge of a window; none for an accumulator. */
+      readonly windows: readonly number[];
+    }
+  | { readonly reason: string };
 
 /**
  * Name of the merge of the window that ends at a checkpoint: no step folder's name, so that a run's reader
@@ -30,17 +37,37 @@ function mergeName(checkpoint: string): string {
   return `merged-${checkpoint}`;
 }
 
-/** The merge of the window that ends at `end`. @throws MergeError of {@link windowAt} */
+/**
+ * The merges of the windows that end at `end`, of one read. In a young run windows have the same members: then there is
+ * the merge of the smallest alone. @throws MergeError of {@link windowAt}
+ */
 export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoint): RoundRequest {
-  const window = windowAt(options, run, end.name);
-  if ('reason' in window) return window;
-  const { members, ...report } = window.selected;
+  const asked = windowsOf(options);
+  const found = asked.map((last) => ({ last, window: windowAt(options, run, end.name, last) }));
+  const distinct = new Map<string, { readonly last: number; readonly selected: Selected }>();
+  for (const { last, window } of found) {
+    if ('reason' in window) continue;
+    const key = JSON.stringify(window.selected.members.map(({ path }) => path));
+    if (!distinct.has(key)) distinct.set(key, { last, selected: window.selected });
+  }
+  const windows = [...distinct.values()];
+  const [first] = found;
+  if (windows.length === 0) return { reason: (first!.window as { readonly reason: string }).reason };
+  const wanted = new Set(windows.flatMap(({ selected }) => selected.members.map(({ path }) => path)));
+  const inputs = run.checkpoints.filter(({ path }) => wanted.has(path));
+  const indexOf = new Map(inputs.map(({ path }, i) => [path, i]));
   const weights = pick(options, ['method', ...keysOf(PARAMETERS)]);
   return {
+    windows: windows.map(({ last }) => last),
     request: {
       ...common(options),
-      inputs: members.map(input),
-      outputs: [{ ...output(options, end), ...weights, selection: { ...report, log: run.log } }],
+      inputs: inputs.map(input),
+      outputs: windows.map(({ last, selected: { members, ...report } }) => ({
+        ...output(options, end, asked.length === 1 ? '' : `-w${last}`),
+        ...weights,
+        ...(windows.length > 1 && { members: members.map(({ path }) => indexOf.get(path)!) }),
+        selection: { ...report, log: run.log },
+      })),
     },
   };
 }
@@ -65,6 +92,7 @@ export async function accumulatorRequest(
   const report = passedBy(broken, before, end);
   const accumulator = { ...output(options, end), path: join(options.output, `accumulator-${end.name}`), dtype: 'F32' as const };
   return {
+    windows: [],
     request: {
       ...common(options),
       inputs: [...last, input(end)],
@@ -152,9 +180,9 @@ function input({ path, step, tokens, stage, epoch }: RunCheckpoint): PlanInput {
   return { path, step, tokens, stage, epoch };
 }
 
-function output(options: WatchOptions, end: RunCheckpoint): OutputRequest {
+function output(options: WatchOptions, end: RunCheckpoint, window = ''): OutputRequest {
   return {
-    path: join(options.output, mergeName(end.name)),
+    path: join(options.output, `${mergeName(end.name)}${window}`),
     ...pick(options, ['dtype', 'for', 'optimizer', 'extraState', 'weightsFrom', 'policies', 'router', 'baseModelId']),
   };
 }

@@ -17,9 +17,10 @@ import { refuseUnsound, withMemberWarnings } from '../../merge/members/look.ts';
 import { outputExists } from '../../merge/output/destination.ts';
 import { clearPublished } from '../../merge/output/publication.ts';
 import { buildPlan } from '../../merge/plan/build.ts';
-import type { Plan, PlanRequest } from '../../merge/plan/types.ts';
+import { membersOf } from '../../merge/plan/document.ts';
+import type { Plan, PlanOutput, PlanRequest } from '../../merge/plan/types.ts';
 import { MACHINE, RANKS, TRUST } from '../../recipe/options.ts';
-import { HISTORY_FILE, lastRecord } from './history.ts';
+import { HISTORY_FILE, recordsOfRound } from './history.ts';
 import { runHook } from './hook.ts';
 import type { Keeping } from './keeping.ts';
 import { digestOf, removeMade } from './made.ts';
@@ -59,10 +60,10 @@ export class Rounds {
 
   /**
    * The round of one checkpoint: plan, merge, hook, history, removal of older merges.
-   * @returns the record, or why this checkpoint has no merge (which is remembered)
+   * @returns a record for each merge, or why this checkpoint has none (which is remembered)
    * @throws MergeError where the round failed; nothing is remembered then
    */
-  async round(end: RunCheckpoint, { run, signatures }: Look): Promise<WatchRecord | string> {
+  async round(end: RunCheckpoint, { run, signatures }: Look): Promise<readonly WatchRecord[] | string> {
     const { options, state, writer, lock, keeping, emit, signal } = this.#tools;
     const signature = signatures.get(end.name)!;
     const isBad = ({ name }: RunCheckpoint) => state.bad.get(name) !== undefined && state.bad.get(name) === signatures.get(name);
@@ -81,35 +82,42 @@ export class Rounds {
     const plan = await withMemberWarnings(await buildPlan(found.request, signal), signal);
     if (options.strict) refuseUnsound(plan.warnings);
     const saves = keeping?.saves ?? null;
-    const record = { ...recordOf(plan, end, time), ...(saves !== null && { saves }) };
+    const several = options.windows !== undefined && options.windows.length > 1;
+    const merges = found.windows.length === 0 ? plan.outputs.slice(-1) : plan.outputs;
+    const records = merges.map((output, i) => ({
+      ...recordOf(plan, output, end, time),
+      ...(several && { window: found.windows[i]! }),
+      ...(saves !== null && { saves }),
+    }));
     const notes = found.request.outputs.at(-1)?.selection?.notes ?? [];
-    emit({ type: 'round', checkpoint: shownName(end), step: end.step, members: record.members, notes });
+    const counts = records.map(({ members }) => members.length);
+    emit({ type: 'round', checkpoint: shownName(end), step: end.step, members: records.at(-1)!.members, windows: counts, notes });
     const outputs = plan.outputs.map(({ path, digest }) => ({ output: basename(path), digest }));
     const there = await this.#occupants(outputs);
     await lock.assertHeld();
-    state.pending = { signature, outputs, record };
+    state.pending = { signature, outputs, records };
     await writer.save(state);
-    // An interrupted round may have published: then the very same merge is there already.
+    // An interrupted round may have published: then the very same merges are there already.
     const seconds = there === 'made' ? null : await this.#merge(plan, found.request);
-    return this.#finish({ signature, outputs, record: { ...record, seconds } });
+    return this.#finish({ signature, outputs, records: records.map((record) => ({ ...record, seconds })) });
   }
 
   /** Ends the round that an earlier process began, as far as its merge was published. */
-  async recover(): Promise<WatchRecord | null> {
+  async recover(): Promise<readonly WatchRecord[]> {
     const { options, state, writer } = this.#tools;
     await this.#emptyTrash();
     const { pending } = state;
-    if (pending === null) return null;
+    if (pending === null) return [];
     const there = await Promise.all(
       pending.outputs.map(async ({ output, digest }) => (await digestOf(join(options.output, output))) === digest),
     );
     if (there.every(Boolean)) return this.#finish(pending);
-    // Of an accumulator and its merge only one was published: both are made again.
+    // Of several only some were published: all are made again.
     state.trash = pending.outputs.filter((_, k) => there[k]);
     state.pending = null;
     await writer.save(state);
     await this.#emptyTrash();
-    return null;
+    return [];
   }
 
   /** Writes the line of a round that failed. */
@@ -152,8 +160,8 @@ export class Rounds {
     const { options, together } = this.#tools;
     const { launcher } = options;
     // Ranks go on with what there is of the same.
-    if (together !== null) return this.#told((how) => together(plan, request, how));
-    if (launcher !== undefined) return this.#told((how) => launchPlan(plan, request, launcher, how));
+    if (together !== null) return this.#carried((how) => together(plan, request, how));
+    if (launcher !== undefined) return this.#carried((how) => launchPlan(plan, request, launcher, how));
     // Of another plan nothing is to stay here: who does not resume removes it.
     if (!(await resumptions(plan)).every(({ what }) => what === 'continue')) return this.#execute(plan, false);
     try {
@@ -165,10 +173,10 @@ export class Rounds {
   }
 
   #execute(plan: Plan, resume: boolean): Promise<number> {
-    return this.#told((options) => executePlan(plan, { ...options, resume }));
+    return this.#carried((options) => executePlan(plan, { ...options, resume }));
   }
 
-  async #told(merge: (options: LaunchOptions) => AsyncGenerator<MergeEvent, MergeResult>): Promise<number> {
+  async #carried(merge: (options: LaunchOptions) => AsyncGenerator<MergeEvent, MergeResult>): Promise<number> {
     const { options, signal, emit } = this.#tools;
     // One infinity would stay in an accumulator for ever.
     const failNonfinite = options.failNonfinite === true || options.accumulate !== undefined;
@@ -181,48 +189,61 @@ export class Rounds {
     }
   }
 
-  async #finish({ signature, outputs, record }: Pending): Promise<WatchRecord> {
-    const { options, state, writer, lock, emit, signal } = this.#tools;
+  async #finish({ signature, outputs, records }: Pending): Promise<readonly WatchRecord[]> {
+    const { options, state, writer, lock, emit } = this.#tools;
     await lock.assertHeld();
-    const { output: folder, hook: command, keep = DEFAULT_KEEP } = options;
-    const output = join(folder, record.output!);
-    let finished = await this.#written(record);
-    if (finished === null) {
-      const { step, tokens } = record;
-      if (command !== undefined) emit({ type: 'hooking', output });
-      // Whoever reads the events has said so before the hook prints anything.
-      await setImmediate();
-      const hook = command === undefined ? null : await runHook(command, { output, step, tokens }, signal, options.timeout);
-      if (hook !== null && hook !== 0) emit({ type: 'hook', output, exitCode: hook });
-      finished = { ...record, hook };
-      await appendLine(join(folder, HISTORY_FILE), finished);
-    }
+    const { output: folder, keep = DEFAULT_KEEP } = options;
+    const { checkpoint, step, tokens, time } = records[0]!;
+    const written = await recordsOfRound(folder, records.length, { time, checkpoint });
+    const finished: WatchRecord[] = [];
+    for (const record of records) finished.push(written.find(({ output }) => output === record.output) ?? (await this.#told(record)));
     // A process that is killed between a rename and its own tidying up leaves the latter to us.
     for (const made of outputs) await clearPublished(join(folder, made.output));
     const names = new Set(outputs.map((made) => made.output));
-    const merges = [...state.merges.filter((made) => !names.has(made.output)), outputs.at(-1)!];
-    const excess = Math.max(0, merges.length - keep);
-    const trash = merges.slice(0, excess);
+    const merged = new Set(records.map(({ output }) => output));
+    const own = outputs.filter(({ output }) => merged.has(output)).map((made) => ({ ...made, round: checkpoint }));
+    state.merges = [...state.merges.filter((made) => !names.has(made.output)), ...own];
+    const trash = this.#beyond(keep);
     if (options.accumulate !== undefined) {
       if (state.accumulator !== null && !names.has(state.accumulator.output)) trash.push(state.accumulator);
       const [accumulator] = outputs;
       const content = await fingerprint(await openCheckpoint(join(folder, accumulator!.output)));
-      state.accumulator = { ...accumulator!, fingerprint: content, step: record.step, tokens: record.tokens };
+      state.accumulator = { ...accumulator!, fingerprint: content, step, tokens };
     }
-    state.merges = merges.slice(excess);
     state.trash = [...state.trash, ...trash];
-    state.done.set(record.checkpoint, signature);
+    state.done.set(checkpoint, signature);
     state.pending = null;
     await writer.save(state);
-    emit({ type: 'merged', output, record: finished });
+    for (const record of finished) emit({ type: 'merged', output: join(folder, record.output!), record });
     await this.#emptyTrash();
     return finished;
   }
 
-  /** The record of a round as the history has it, where its process ended right after writing it. */
-  async #written({ time, checkpoint }: WatchRecord): Promise<WatchRecord | null> {
-    const last = await lastRecord(this.#tools.options.output);
-    return last?.time === time && last.checkpoint === checkpoint ? last : null;
+  /** Takes merges off the list of those that stay: all but those of the newest `keep` rounds. */
+  #beyond(keep: number): Made[] {
+    const { state } = this.#tools;
+    const roundOf = ({ round, output }: Made): string => round ?? output;
+    const rounds = [...new Set(state.merges.map(roundOf))];
+    const older = new Set(rounds.slice(0, Math.max(0, rounds.length - keep)));
+    const excess = state.merges.filter((made) => older.has(roundOf(made)));
+    state.merges = state.merges.filter((made) => !excess.includes(made));
+    return excess;
+  }
+
+  /** Runs the hook for a merge, then writes its line. */
+  async #told(record: WatchRecord): Promise<WatchRecord> {
+    const { options, emit, signal } = this.#tools;
+    const { output: folder, hook: command } = options;
+    const output = join(folder, record.output!);
+    const { step, tokens } = record;
+    if (command !== undefined) emit({ type: 'hooking', output });
+    // Whoever reads the events has said so before the hook prints anything.
+    await setImmediate();
+    const hook = command === undefined ? null : await runHook(command, { output, step, tokens }, signal, options.timeout);
+    if (hook !== null && hook !== 0) emit({ type: 'hook', output, exitCode: hook });
+    const finished = { ...record, hook };
+    await appendLine(join(folder, HISTORY_FILE), finished);
+    return finished;
   }
 
   async #emptyTrash(): Promise<void> {
@@ -244,10 +265,9 @@ function withoutBad(run: Run, isBad: (checkpoint: RunCheckpoint) => boolean): Ru
   return { ...run, checkpoints: run.checkpoints.filter((checkpoint) => !isBad(checkpoint)), broken: [...run.broken, ...broken] };
 }
 
-function recordOf(plan: Plan, end: RunCheckpoint, time: string): WatchRecord {
-  const output = plan.outputs.at(-1)!;
+function recordOf(plan: Plan, output: PlanOutput, end: RunCheckpoint, time: string): WatchRecord {
   const { name: checkpoint, step, tokens } = end;
-  const members = plan.members.map((m, i) => ({
+  const members = membersOf(plan, output).map((m, i) => ({
     name: checkpointName(m.path),
     step: m.step,
     tokens: m.tokens,

@@ -13,14 +13,18 @@ const LEAST_MEMBERS = 2;
 /** The window that ends at a checkpoint, or why there is none. */
 export type Window = { readonly selected: Selected } | { readonly reason: string };
 
+/** How many members the windows of a watch have, smallest first. */
+export function windowsOf({ windows, select }: Pick<WatchOptions, 'windows' | 'select'>): readonly number[] {
+  return windows === undefined ? [select?.last ?? WATCHED_WINDOW] : [...windows].sort((a, b) => a - b);
+}
+
 /**
- * Selects the window that ends at a checkpoint of the run.
+ * Selects the window of so many members that ends at a checkpoint of the run.
  * @throws MergeError where the selection cannot be made in any run like this one (exit code 2): no tokens for
  *   a spacing in tokens
  */
-export function windowAt({ select = {} }: WatchOptions, run: Run, end: string): Window {
+export function windowAt({ select = {} }: WatchOptions, run: Run, end: string, last: number): Window {
   const { minMembers, ...selection } = select;
-  const last = selection.last ?? WATCHED_WINDOW;
   const least = Math.min(minMembers ?? LEAST_MEMBERS, last);
   const index = run.checkpoints.findIndex(({ name }) => name === end);
   let selected: Selected;
@@ -49,8 +53,8 @@ export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: 
   const next = checkpoints.findIndex(({ name }) => needsRound(name));
   const end = next < 0 ? checkpoints.length - 1 : next;
   if (end < 0 || options.accumulate !== undefined) return Math.max(end, 0);
-  const window = windowAt(options, run, checkpoints[end]!.name);
-  const last = options.select?.last ?? WATCHED_WINDOW;
+  const last = windowsOf(options).at(-1)!;
+  const window = windowAt(options, run, checkpoints[end]!.name, last);
   if ('reason' in window || window.selected.members.length < last) return 0;
   const oldest = window.selected.members[0]!.name;
   return checkpoints.findIndex(({ name }) => name === oldest);

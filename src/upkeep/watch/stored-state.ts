@@ -4,7 +4,8 @@ import { isPlainName } from '../../base/disk/plain-name.ts';
 const number = z.number().nullable();
 /** Something in the watch's folder, or the pins': a path would lead out of it. */
 const name = z.string().refine(isPlainName, 'is no plain name');
-const made = z.object({ output: name, digest: z.string() });
+/** `round`: name of the checkpoint that its window ends at; of one window its merge alone is the round. */
+const made = z.object({ output: name, digest: z.string(), round: z.string().optional() });
 const member = z.object({ name: z.string(), step: number, tokens: number, weight: z.number() });
 const leftOut = z.object({ name: z.string(), step: z.number(), reason: z.string(), newer: z.boolean() });
 const names = z.array(z.string()).readonly();
@@ -12,6 +13,7 @@ const names = z.array(z.string()).readonly();
 export const storedRecord = z.object({
   time: z.string(),
   checkpoint: z.string(),
+  window: z.int().min(1).optional(),
   step: number,
   tokens: number,
   members: z.array(member).readonly(),
@@ -60,7 +62,13 @@ export const storedState = z.object({
   /** The one accumulator that may be gone on with. */
   accumulator: z.object({ output: name, digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
   /** The round in work: written before its merge, so that one that was interrupted is recognised. */
-  pending: z.object({ signature: z.string(), outputs: z.array(made), record: storedRecord }).nullable(),
+  pending: z
+    .preprocess(
+      // Of a watch that had one window.
+      (value) => (typeof value === 'object' && value !== null && 'record' in value ? { ...value, records: [value.record] } : value),
+      z.object({ signature: z.string(), outputs: z.array(made), records: z.array(storedRecord).min(1) }),
+    )
+    .nullable(),
 });
 
 export type StoredState = z.infer<typeof storedState>;

@@ -21,7 +21,8 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
       return `${event.type} ${printable(event.path)}\n`;
     case 'round': {
       const step = event.step === null ? '' : ` (step ${formatStep(event.step)})`;
-      return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
+      const members = event.windows.length > 1 ? `windows of ${listed(event.windows)}` : plural(event.members.length, 'checkpoint');
+      return `merging ${members} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
     }
     case 'keeping':
       if (event.saves === null) return `${colors.yellow('which saves to keep cannot be said')}: ${printable(event.error ?? '')}\n`;
@@ -51,6 +52,10 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
     default:
       return '';
   }
+}
+
+function listed(counts: readonly number[]): string {
+  return `${counts.slice(0, -1).join(', ')} and ${counts.at(-1)}`;
 }
 
 /** What goes with a save that the copy takes the place of. */

@@ -32,6 +32,8 @@ export interface WatchOptions
   readonly output: string;
   /** Default: the last 10, from 2 members on. */
   readonly select?: WindowSelection | undefined;
+  /** Several windows, by their numbers of members, instead of `select.last`: all of a round come of one read. */
+  readonly windows?: readonly number[] | undefined;
   /**
    * Instead of windows: one float32 accumulator that every new checkpoint enters with `alpha`, or by its
    * distance and `halfLife` or `halfLifeFraction`.
@@ -97,6 +99,8 @@ export interface WatchRecord extends Omit<Moment, 'path'> {
   readonly time: string;
   /** Name of the checkpoint that the window ends at. */
   readonly checkpoint: string;
+  /** Members that the window was asked to have; absent where it is the only one of the watch. */
+  readonly window?: number | undefined;
   readonly members: readonly WatchMember[];
   /** Checkpoints that would be members if they could be used. */
   readonly leftOut: readonly LeftOutMember[];
@@ -135,7 +139,10 @@ export type WatchEvent =
       readonly type: 'round';
       readonly checkpoint: string;
       readonly step: number | null;
+      /** Of the widest window. */
       readonly members: readonly WatchMember[];
+      /** Members of each window that has a merge. */
+      readonly windows: readonly number[];
       readonly notes: readonly string[];
     }
   /** What the merge of the round says. */

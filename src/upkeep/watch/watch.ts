@@ -130,8 +130,7 @@ class Watch {
 
   async run(): Promise<WatchSummary> {
     const { view, rounds, keeping, lock, signal } = this.#tools;
-    const recovered = await rounds.recover();
-    if (recovered !== null) this.#merges.push(recovered);
+    this.#merges.push(...(await rounds.recover()));
     let waited = false;
     for (;;) {
       const look = await view.look(signal);
@@ -191,9 +190,9 @@ class Watch {
   async #round(end: RunCheckpoint, look: Look): Promise<'now' | 'later'> {
     const { rounds, view, signal } = this.#tools;
     try {
-      const record = await rounds.round(end, look);
-      if (typeof record === 'string') view.say(end.path, end.step, record);
-      else this.#merges.push(record);
+      const records = await rounds.round(end, look);
+      if (typeof records === 'string') view.say(end.path, end.step, records);
+      else this.#merges.push(...records);
       this.#tries.delete(end.name);
       return 'now';
     } catch (error) {

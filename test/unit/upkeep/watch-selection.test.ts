@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Run, RunCheckpoint } from '../../../src/checkpoints/run/types.ts';
-import { distance, firstNeeded, windowAt } from '../../../src/upkeep/watch/selection.ts';
+import { distance, firstNeeded, windowAt, windowsOf } from '../../../src/upkeep/watch/selection.ts';
 
 function runOf(steps: readonly number[]): Run {
   const checkpoints = steps.map(
@@ -28,23 +28,31 @@ const none = () => false;
 
 describe('the window that ends at a checkpoint', () => {
   it('knows nothing of what came later', () => {
-    const window = windowAt({ ...options, select: { last: 3 } }, runOf(steps(100, 900)), 'checkpoint-500');
+    const window = windowAt(options, runOf(steps(100, 900)), 'checkpoint-500', 3);
     expect('selected' in window && window.selected.members.map(({ step }) => step)).toEqual([300, 400, 500]);
   });
 
-  it('has ten members unless told otherwise, and at least two', () => {
+  it('has at least two members unless told otherwise', () => {
     const run = runOf(steps(100, 1500));
-    const window = windowAt(options, run, 'checkpoint-1500');
+    const window = windowAt(options, run, 'checkpoint-1500', 10);
     expect('selected' in window && window.selected.members).toHaveLength(10);
-    expect(windowAt(options, run, 'checkpoint-100')).toEqual({ reason: 'its window has 1 of at least 2 members' });
-    expect(windowAt({ ...options, select: { last: 1 } }, run, 'checkpoint-100')).toHaveProperty('selected');
-    expect(windowAt({ ...options, select: { minMembers: 4 } }, run, 'checkpoint-300')).toEqual({
+    expect(windowAt(options, run, 'checkpoint-100', 10)).toEqual({ reason: 'its window has 1 of at least 2 members' });
+    expect(windowAt(options, run, 'checkpoint-100', 1)).toHaveProperty('selected');
+    expect(windowAt({ ...options, select: { minMembers: 4 } }, run, 'checkpoint-300', 10)).toEqual({
       reason: 'its window has 3 of at least 4 members',
     });
   });
 
   it('is none where the selection leaves its end out', () => {
-    expect(windowAt({ ...options, select: { from: 300 } }, runOf(steps(100, 500)), 'checkpoint-200')).toHaveProperty('reason');
+    expect(windowAt({ ...options, select: { from: 300 } }, runOf(steps(100, 500)), 'checkpoint-200', 10)).toHaveProperty('reason');
+  });
+});
+
+describe('the sizes of windows', () => {
+  it('are ten, the one that is given, or several from the smallest on', () => {
+    expect(windowsOf({})).toEqual([10]);
+    expect(windowsOf({ select: { last: 3 } })).toEqual([3]);
+    expect(windowsOf({ windows: [20, 5] })).toEqual([5, 20]);
   });
 });
 
@@ -55,6 +63,11 @@ describe('what windows to come may need', () => {
   it('begins with the newest window where it is full', () => {
     expect(first({ last: 3 }, runOf(steps(100, 900)))).toBe(700);
     expect(first({ last: 3, every: '200steps' }, runOf(steps(100, 900)))).toBe(500);
+  });
+
+  it('is that of the widest of several', () => {
+    const run = runOf(steps(100, 900));
+    expect(run.checkpoints[firstNeeded({ ...options, windows: [2, 4] }, run, none)]?.step).toBe(600);
   });
 
   it('begins with the window of the oldest that waits for its round', () => {
