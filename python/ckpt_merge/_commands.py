@@ -849,7 +849,7 @@ def watch(
     keep: int | Literal["all"] | None = None,
     hook: str | Number | None = None,
     timeout: str | Number | None = None,
-    window: int | None = None,
+    window: int | Sequence[int] | None = None,
     every: str | Number | None = None,
     min_interval: str | Number | None = None,
     min_members: int | None = None,
@@ -865,6 +865,20 @@ def watch(
     save_every: str | Number | None = None,
     keep_steps: str | Number | None = None,
     strip_saves: Path | None = None,
+    eval: str | Evaluator | None = None,
+    metric: str | Number | Sequence[str | Number] | None = None,
+    goal: Literal["maximize", "minimize"] | None = None,
+    metric_file: str | Number | None = None,
+    metric_regex: str | Number | None = None,
+    eval_setup: str | Number | None = None,
+    eval_cancel: str | Number | None = None,
+    eval_server: str | Number | None = None,
+    gpus: Numbers | None = None,
+    parallel: int | None = None,
+    scores: Path | None = None,
+    calibrate: str | Number | Sequence[str | Number] | None = None,
+    dir: Path | None = None,
+    work: Path | None = None,
     once: bool | None = None,
     poll: str | Number | None = None,
     settle: str | Number | None = None,
@@ -910,6 +924,7 @@ def watch(
     io_depth: int | None = None,
     max_read: str | Number | None = None,
     cache: Literal["auto", "keep", "drop"] | None = None,
+    progress: Progress = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Events:
@@ -921,8 +936,9 @@ def watch(
     output: folder for the merges, as merged-checkpoint-12000 (required).
     keep: newest merges to keep, or all; older ones of this watch are removed (default: 3).
     hook: shell command to run with each merge: MERGE_OUTPUT, MERGE_STEP, MERGE_TOKENS, MERGE_PROVENANCE.
-    timeout: end a hook that takes longer: 90s, 30m, 6h (default: never).
-    window: checkpoints in a merge, up to the one that became complete (default: 10).
+    timeout: end a hook or an evaluation that takes longer: 90s, 30m, 6h (default: never).
+    window: checkpoints in a merge, up to the one that became complete (default: 10); given again, another
+        merge of the same read.
     every: spaced like this, counted back from the newest: 8B, 500M (tokens), 1000steps.
     min_interval: at least this far apart, walking back from the newest: 1000steps, 8B.
     min_members: no merge before the window has so many (default: 2).
@@ -941,6 +957,24 @@ def watch(
     keep_steps: steps that are never let go, with commas.
     strip_saves: with --keep-saves: folder of copies without the trainer's state, of saves that only windows
         need; strip-saves.sh puts them in place.
+    eval: shell command that scores each merge and each new checkpoint, beside the merging, "$MERGE_MODEL"
+        in it, which may use MERGE_OUT, MERGE_TRIAL, MERGE_RESULT …, or {model}, {out}, {trial}, {gpu}; or a
+        function of the model's path that returns a score (docs/python.md).
+    metric: which score, as 'hellaswag/acc_norm,none'; several with weights as NAME=0.5 are summed.
+    goal: better scores are the larger: maximize, or the smaller: minimize (default: as the evaluator says).
+    metric_file: read the score from this file; --metric is then a JSON pointer in it.
+    metric_regex: read the score from the last match in what the command prints.
+    eval_setup: run once before the first evaluation.
+    eval_cancel: run when an evaluation is ended early, as scancel for a Slurm job.
+    eval_server: load each merge into this running SGLang server first.
+    gpus: devices for {gpu}, one for each evaluation at a time: 0,1,2,3.
+    parallel: evaluations at a time (default: 1).
+    scores: folder of results that another pipeline writes, NAME.json or a folder NAME of lm-eval or
+        lighteval, by the name of each merge and checkpoint; instead of --eval.
+    calibrate: real decays: the step at which each left the run, and its score; says what part of their gain
+        merging recovers.
+    dir: folder of scores, logs and the page live.html (default: scores in the folder of the merges).
+    work: folder for copies that an evaluator can load, of what is no safetensors (default: --dir's).
     once: do what there is to do now, then end: for cron.
     poll: time between two looks at the run: 10s, 5m (default: 30s).
     settle: time that a complete checkpoint must stay the same: 0, 1m (default: 10s).
@@ -1012,6 +1046,8 @@ def watch(
     max_read: bytes a second that are read of the inputs at most, by all processes of the merge together:
         40GB/s, 500MiB/s (default: no bound).
     cache: page cache behind the work: keep, drop (default: auto, by memory).
+    progress: True, False, or a function that gets each event (default: shown where somebody sees it, merges
+        as a bar of tqdm).
     cwd: folder that relative paths are of (default: that of this process).
     env: variables for the process, beside those of this one.
 
@@ -1022,8 +1058,8 @@ def watch(
         (run,),
         locals(),
         flags=("allow_stages", "allow_configs", "once", "reverse", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "fail_nonfinite", "strict", "follow_links",),
-        lists=("policy",),
-        paths=("output", "pin", "strip_saves", "tokens_file", "decay_file", "lr_curve", "names", "config",),
+        lists=("window", "metric", "calibrate", "policy",),
+        paths=("output", "pin", "strip_saves", "scores", "dir", "work", "tokens_file", "decay_file", "lr_curve", "names", "config",),
         progress=True,
         argument="run",
     )

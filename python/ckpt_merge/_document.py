@@ -26,6 +26,7 @@ ROWS = {
     "ckpt-merge/strip": "copies",
     "ckpt-merge/strip-plan": "copies",
     "ckpt-merge/watch": "merges",
+    "ckpt-merge/watch-scores": "endpoints",
 }
 #: Rows that a notebook shows; pandas has all of them.
 SHOWN = 60

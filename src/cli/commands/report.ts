@@ -10,6 +10,8 @@ import { REPORT_PAGE } from '../../search/optimise/files.ts';
 import { storedSearch } from '../../search/optimise/report.ts';
 import { searchText } from '../../search/optimise/text.ts';
 import { readStudy, type StoredStudy } from '../../search/study/read.ts';
+import { storedWatchScores } from '../../upkeep/watch/scores/document.ts';
+import { watchScoresText } from '../../upkeep/watch/scores/text.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { tableWidth } from '../terminal/terminal.ts';
 
@@ -46,6 +48,12 @@ async function reported(
     const written = await storedForecast({ ...stored, ...stored.written });
     const { forecastPage } = await import('../../search/forecast/page.ts');
     return { document, page: forecastPage(written), text: (colors) => forecastText(document, colors) };
+  }
+  if (stored.identity.kind === 'watch') {
+    const document = storedWatchScores(stored);
+    const { watchPage } = await import('../../upkeep/watch/scores/page.ts');
+    const page = watchPage(storedWatchScores({ ...stored, ...stored.written }), { live: null, waiting: [], left: [], notMerged: [] });
+    return { document, page, text: () => watchScoresText(document) };
   }
   if (stored.identity.kind === 'grid') {
     const document = await storedGridScores(stored);

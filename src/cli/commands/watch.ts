@@ -13,11 +13,14 @@ import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 
 /** Options of `watch` as commander leaves them. */
-interface WatchFlags extends Omit<WatchOptions, 'run' | 'output' | 'select' | 'window' | 'policies'>, Selection {
+interface WatchFlags
+  extends Omit<WatchOptions, 'run' | 'output' | 'select' | 'window' | 'windows' | 'policies' | 'metrics'>,
+    Pick<Selection, Exclude<keyof Selection, keyof WatchOptions | 'metrics'>> {
   readonly output?: string;
   /** Members of a window, which the library calls `last`; of several, `windows`. */
   readonly window?: readonly number[];
   readonly policy?: readonly Policy[];
+  readonly metric?: WatchOptions['metrics'];
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly progress?: ProgressMode;
@@ -78,7 +81,7 @@ function isAdviceAgain(event: MergeEvent, said: Set<string>): boolean {
 }
 
 function watchOptions(run: string, flags: WatchFlags): WatchOptions {
-  const { output, window, policy, json, quiet, progress, debug, ...given } = flags;
+  const { output, window, policy, metric, json, quiet, progress, debug, ...given } = flags;
   if (output === undefined) throw new MergeError('E_USAGE', 'no folder for the merges is given', { help: 'Name one with -o DIR.' });
   if (json && !given.once) {
     const help = 'Add --once, read history.jsonl in the folder of the merges, or use --progress json.';
@@ -92,6 +95,7 @@ function watchOptions(run: string, flags: WatchFlags): WatchOptions {
     ...(select === undefined ? {} : { select }),
     ...(window !== undefined && window.length > 1 && { windows: window }),
     ...(policy === undefined ? {} : { policies: policy }),
+    ...(metric === undefined ? {} : { metrics: metric }),
   };
 }
 

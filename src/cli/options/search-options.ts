@@ -16,7 +16,46 @@ export function addEvaluationOptions(
   command: Command,
   { optional = false, of = 'a model', keep = 'leave the merges there' } = {},
 ): Command {
-  return command
+  return addEvaluatorOptions(command, { optional, of })
+    .addOption(
+      valueOption('--parallel <n>', 'evaluations at a time, of merges made in one read (default: 1)', wholeNumber(1, MOST.parallel)),
+    )
+    .addOption(
+      valueOption(
+        '--work <path>',
+        'folder for the merges until they are scored (default: in memory where they fit; with --launcher in the folder of the trials)',
+        parsePath,
+      ),
+    )
+    .addOption(flag('--keep', keep));
+}
+
+/** How a watch scores what it merges. */
+export function addWatchScoreOptions(command: Command): Command {
+  return addEvaluatorOptions(command, { optional: true, of: 'each merge and each new checkpoint, beside the merging', timeout: false })
+    .addOption(valueOption('--parallel <n>', 'evaluations at a time (default: 1)', wholeNumber(1, MOST.parallel)))
+    .addOption(
+      valueOption(
+        '--scores <path>',
+        'folder of results that another pipeline writes, NAME.json or a folder NAME of lm-eval or lighteval, by the name of each merge and checkpoint; instead of --eval',
+        parsePath,
+      ),
+    )
+    .addOption(calibrateOption())
+    .addOption(
+      valueOption('--dir <path>', 'folder of scores, logs and the page live.html (default: scores in the folder of the merges)', parsePath),
+    )
+    .addOption(
+      valueOption('--work <path>', "folder for copies that an evaluator can load, of what is no safetensors (default: --dir's)", parsePath),
+    );
+}
+
+/** The command that scores, and how its score is read. @param timeout whether it has one of its own */
+function addEvaluatorOptions(
+  command: Command,
+  { optional, of, timeout = true }: { optional: boolean; of: string; timeout?: boolean },
+): Command {
+  command
     .optionsGroup('Evaluation (docs/evaluators.md):')
     .addOption(
       valueOption(
@@ -39,23 +78,13 @@ export function addEvaluationOptions(
       ]),
     )
     .addOption(valueOption('--metric-file <glob>', 'read the score from this file; --metric is then a JSON pointer in it', parseText))
-    .addOption(valueOption('--metric-regex <regex>', 'read the score from the last match in what the command prints', parseText))
-    .addOption(timeoutOption('an evaluation'))
+    .addOption(valueOption('--metric-regex <regex>', 'read the score from the last match in what the command prints', parseText));
+  if (timeout) command.addOption(timeoutOption('an evaluation'));
+  return command
     .addOption(valueOption('--eval-setup <command>', 'run once before the first evaluation', parseText))
     .addOption(valueOption('--eval-cancel <command>', 'run when an evaluation is ended early, as scancel for a Slurm job', parseText))
     .addOption(valueOption('--eval-server <url>', 'load each merge into this running SGLang server first', parseText))
-    .addOption(valueOption('--gpus <list>', 'devices for {gpu}, one for each evaluation at a time: 0,1,2,3', parseList))
-    .addOption(
-      valueOption('--parallel <n>', 'evaluations at a time, of merges made in one read (default: 1)', wholeNumber(1, MOST.parallel)),
-    )
-    .addOption(
-      valueOption(
-        '--work <path>',
-        'folder for the merges until they are scored (default: in memory where they fit; with --launcher in the folder of the trials)',
-        parsePath,
-      ),
-    )
-    .addOption(flag('--keep', keep));
+    .addOption(valueOption('--gpus <list>', 'devices for {gpu}, one for each evaluation at a time: 0,1,2,3', parseList));
 }
 
 /** How the outputs of a grid are scored. */
@@ -145,14 +174,15 @@ export function addForecastOptions(command: Command): Command {
         parsePositiveInteger,
       ),
     )
-    .addOption(
-      listOption(
-        '--calibrate <step=score...>',
-        'real decays: the step at which each left the run, and its score; says what part of their gain merging recovers',
-        parseBranch,
-      ),
-    );
+    .addOption(calibrateOption());
 }
+
+const calibrateOption = () =>
+  listOption(
+    '--calibrate <step=score...>',
+    'real decays: the step at which each left the run, and its score; says what part of their gain merging recovers',
+    parseBranch,
+  );
 
 function addNoiseOptions(command: Command): Command {
   return addValidationOptions(

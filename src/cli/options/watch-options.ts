@@ -3,11 +3,12 @@ import { MOST } from '../../base/limits.ts';
 import { mergeOption } from './merge-options.ts';
 import { choiceOption, flag, listOption, timeoutOption, valueOption } from './options.ts';
 import { atLeast, keptSteps, laterWindows, saveEvery } from './retention-options.ts';
+import { addWatchScoreOptions } from './search-options.ts';
 import { duration, parseNumber, parsePath, parsePositiveInteger, parseText, wholeNumber } from './values.ts';
 
 /** What a watch makes, when, and what becomes of it. */
 export function addWatchOptions(command: Command): Command {
-  return command
+  command
     .usage('RUN -o DIR [options]')
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'folder for the merges, as merged-checkpoint-12000 (required)', parsePath))
@@ -19,7 +20,7 @@ export function addWatchOptions(command: Command): Command {
         parseText,
       ),
     )
-    .addOption(timeoutOption('a hook'))
+    .addOption(timeoutOption('a hook or an evaluation'))
     .optionsGroup('Members:')
     .addOption(
       listOption(
@@ -55,7 +56,8 @@ export function addWatchOptions(command: Command): Command {
         "with --keep-saves: folder of copies without the trainer's state, of saves that only windows need; strip-saves.sh puts them in place",
         parsePath,
       ),
-    )
+    );
+  return addWatchScoreOptions(command)
     .optionsGroup('Watching:')
     .addOption(flag('--once', 'do what there is to do now, then end: for cron'))
     .addOption(valueOption('--poll <duration>', 'time between two looks at the run: 10s, 5m (default: 30s)', parseTime))

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { packageFile } from '../../base/package-root.ts';
 import { version } from '../../base/version.ts';
 import type { Figure } from './figure.ts';
+import { type Live, liveBanner, refreshing } from './live.ts';
 import { type Content, html, type Markup, trusted } from './markup.ts';
 
 /** How a statement is meant: `bad` must not be overlooked, `notice` wants a look. */
@@ -11,6 +12,8 @@ export interface Page {
   readonly title: string;
   readonly summary: Summary;
   readonly sections: readonly PageSection[];
+  /** Where the work goes on, and the page will be written again. */
+  readonly live?: Live | undefined;
 }
 
 export interface Summary {
@@ -36,7 +39,7 @@ export interface PageSection {
  *
  * Reads stylesheet and script from the package's folder, synchronously.
  */
-export function htmlPage({ title, summary, sections }: Page): string {
+export function htmlPage({ title, summary, sections, live }: Page): string {
   const css = asset('report.css');
   const script = asset('report.js');
   const policy = [
@@ -55,14 +58,14 @@ export function htmlPage({ title, summary, sections }: Page): string {
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
 <meta name="generator" content="ckpt-merge ${version}">
-<title>${title} · ckpt-merge</title>
+${refreshing(live)}<title>${title} · ckpt-merge</title>
 <style>${trusted(css)}</style>
 </head>
 <body>
 <header>
 <p class="maker">ckpt-merge</p>
 <h1>${title}</h1>
-${summaryMarkup(summary)}
+${liveBanner(live)}${summaryMarkup(summary)}
 </header>
 <main>
 ${sections.map(sectionMarkup)}

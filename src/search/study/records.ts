@@ -4,7 +4,7 @@ import type { Warning } from '../../base/errors.ts';
 import { userName } from '../../base/machine/user.ts';
 import { foundPath, pathRemover, writtenPath } from '../../merge/record/member-path.ts';
 import type { Params } from '../space/types.ts';
-import type { StoredTrials, StudiedMember, StudyIdentity, TrialLine } from './trials-file.ts';
+import type { StoredTrials, StudiedMember, StudyGrowth, StudyIdentity, TrialLine } from './trials-file.ts';
 
 /** A command as files have it: the same wherever the study lies. */
 export const plainCommand = pathRemover();
@@ -60,6 +60,10 @@ export class Records {
       inputs: identity.inputs.map((path) => this.path(path)),
       members: identity.members.map((member) => ({ ...member, path: this.path(member.path) })),
     };
+  }
+
+  growth({ members, scored }: StudyGrowth): StudyGrowth {
+    return { scored, members: members.map((member) => ({ ...member, path: this.path(member.path) })) };
   }
 
   trial(trial: TrialLine): TrialLine {

@@ -79,7 +79,7 @@ const axis = z.union([z.object({ kind: z.literal('real') }), z.object({ kind: z.
 /** What the first line says of the study. */
 export const storedStudy = z
   .object({
-    kind: z.enum(['search', 'soup', 'forecast', 'validation', 'routers', 'grid']),
+    kind: z.enum(['search', 'soup', 'forecast', 'validation', 'routers', 'grid', 'watch']),
     inputs: z.array(z.string()),
     members: z.array(
       z.object({
@@ -114,7 +114,7 @@ export const storedStudy = z
     const inside = (list: readonly number[]) => list.every((m) => m < members.length);
     if (!inside(pool) || !inside(last) || !legs.every((leg) => inside(leg.members))) return false;
     if (kind === 'routers' || (kind === 'validation' && scored !== undefined)) return true;
-    if (kind === 'grid') return scored !== undefined;
+    if (kind === 'grid' || kind === 'watch') return scored !== undefined;
     if (kind !== 'forecast') return legs.length > 0 && legs.every(({ parameters }) => parameters.every(hasALine));
     // A window and a method, of one value each.
     const { parameters = [] } = legs[0] ?? {};

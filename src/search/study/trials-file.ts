@@ -59,7 +59,7 @@ export function spentOn(trials: readonly Trial[]): {
  * difference, but for what may grow.
  */
 export interface StudyIdentity {
-  readonly kind: 'search' | 'soup' | 'forecast' | 'validation' | 'routers' | 'grid';
+  readonly kind: 'search' | 'soup' | 'forecast' | 'validation' | 'routers' | 'grid' | 'watch';
   readonly inputs: readonly string[];
   readonly members: readonly StudiedMember[];
   /** Indices of members: those selected, and the last 10 of the run. */
@@ -76,9 +76,12 @@ export interface StudyIdentity {
   readonly seed: number;
   readonly policies: readonly string[];
   readonly dtype: string | null;
-  /** What a grid scores; its run may grow, and so may these. Absent elsewhere. */
+  /** What a grid or a watch scores; its run may grow, and so may these. Absent elsewhere. */
   readonly scored?: readonly StudiedArm[];
 }
+
+/** What came to a study with one of its trials: of a watch, whose run goes on. */
+export type StudyGrowth = Pick<StudyIdentity, 'members'> & Required<Pick<StudyIdentity, 'scored'>>;
 
 /** What a grid scores: an output, the plain mean of its window, or a checkpoint alone that windows end at. */
 export interface StudiedArm {
@@ -165,21 +168,41 @@ export async function readTrials(file: string, { mend = false } = {}): Promise<S
     throw unusable(file, 1, 'the first line does not say what study it is of');
   }
   if (first.version !== 1) throw unusable(file, 1, `it is of version ${JSON.stringify(first.version)}, and this program knows version 1`);
-  const study = storedStudy.safeParse(told.study);
+  const grown = grownSince(trials as Grown[], told.study);
+  const study = storedStudy.safeParse(grown);
   if (!study.success) throw unusable(file, 1, `what it says of the study cannot be used${whereOf(study.error.issues[0]!.path)}`);
   const ids = new Set<number>();
   for (const [i, { id, leg }] of trials.entries()) {
     if (ids.has(id)) throw unusable(file, i + 1, `trial ${id} is there twice`);
-    if (leg > 0 && leg >= Math.max(1, told.study.legs.length))
-      throw unusable(file, i + 1, `it is of search ${leg + 1} of ${told.study.legs.length}`);
+    if (leg > 0 && leg >= Math.max(1, grown.legs.length)) throw unusable(file, i + 1, `it is of search ${leg + 1} of ${grown.legs.length}`);
     ids.add(id);
   }
-  return { identity: told.study, trials: trials.map(({ schema, version, study, ...trial }: Partial<FirstLine> & TrialLine) => trial) };
+  return { identity: grown, trials: trials.map(({ schema, version, study, grown: more, ...trial }: Partial<FirstLine> & Grown) => trial) };
 }
 
-/** Adds a trial; the first one tells of the study as well, and so does the first after it has grown. @throws MergeError of the side of outputs */
-export async function appendTrial(file: string, trial: TrialLine, identity: StudyIdentity | null): Promise<void> {
-  await appendLine(file, identity === null ? trial : { ...trial, schema: 'ckpt-merge/trials', version: 1, study: identity });
+/** A line that tells what came with it. */
+type Grown = TrialLine & { readonly grown?: Partial<StudyGrowth> };
+
+/** A study with all that came since the line that told of it; of one recipe or member the first time it is named. */
+function grownSince(lines: readonly Grown[], study: StudyIdentity): StudyIdentity {
+  const from = lines.findLastIndex((line) => (line as Partial<FirstLine>).study !== undefined);
+  const growth = lines.slice(from).flatMap(({ grown }) => (typeof grown === 'object' && grown !== null ? [grown] : []));
+  if (growth.length === 0) return study;
+  const all = <T>(of: (part: Partial<StudyGrowth>) => unknown): T[] =>
+    growth.flatMap((part) => (Array.isArray(of(part)) ? (of(part) as T[]) : []));
+  const members = new Map([...study.members, ...all<StudiedMember>((part) => part.members)].map((member) => [member?.path, member]));
+  const arms = [...(study.scored ?? []), ...all<StudiedArm>((part) => part.scored)];
+  const scored = new Map(arms.map((arm) => [`${arm?.recipe} ${arm?.is?.[0]?.name}`, arm]));
+  return { ...study, members: [...members.values()], scored: [...scored.values()] };
+}
+
+/**
+ * Adds a trial; the first one tells of the study as well, and so does the first after it has grown, or what came with it.
+ * @throws MergeError of the side of outputs
+ */
+export async function appendTrial(file: string, trial: TrialLine, identity: StudyIdentity | null, grown?: StudyGrowth): Promise<void> {
+  const line = grown === undefined ? trial : { ...trial, grown };
+  await appendLine(file, identity === null ? line : { ...line, schema: 'ckpt-merge/trials', version: 1, study: identity });
 }
 
 function whereOf(path: readonly PropertyKey[]): string {

@@ -11,7 +11,7 @@ import type { LentModel } from './lent-model.ts';
 import { isLendable, type StudyMember } from './members.ts';
 import { takingPart } from './merges.ts';
 import type { Records } from './records.ts';
-import { appendTrial, type StudiedMember, type StudyIdentity, storedGoal, type TrialLine } from './trials-file.ts';
+import { appendTrial, type StudiedMember, type StudyGrowth, type StudyIdentity, storedGoal, type TrialLine } from './trials-file.ts';
 import type { StudyEvent, StudyProgress, TrialRequest } from './types.ts';
 
 /** Of the last line of a failed evaluation, what its reason shows. */
@@ -83,6 +83,8 @@ export interface Job {
   readonly recipe: string;
   /** The first trial of this recipe, where this is another one. */
   readonly repeatOf: number | null;
+  /** What came to the study with this trial: its candidate is over these members. */
+  readonly growth?: StudyGrowth | undefined;
 }
 
 /** The trials of a study: each is scored, written to disk, and only then told of. */
@@ -125,14 +127,10 @@ export class Trials {
    * @throws MergeError E_EVALUATOR for a failure before anything has a score, or where none may be;
    *   E_INPUT_CHANGED where the evaluation wrote into the run; `signal.reason` on an abort
    */
-  async evaluate(
-    { id, request, recipe, repeatOf }: Job,
-    { round, roundSize, total }: OpenRound,
-    { lend, mergeSeconds }: Scorable,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { folder, file, emit, members: here, gone = [], identity } = this.#options;
-    const members: readonly StudiedMember[] = [...here, ...gone];
+  async evaluate(job: Job, place: OpenRound, { lend, mergeSeconds }: Scorable, signal: AbortSignal): Promise<void> {
+    const { folder, file, emit } = this.#options;
+    const { id, request } = job;
+    const { total } = place;
     emit({
       type: 'evaluating',
       trial: id,
@@ -154,6 +152,19 @@ export class Trials {
     );
     // A failed evaluation leaves no results.
     await SYSTEM.fs.rmdir(out).catch(() => {});
+    const trial = await this.take(job, place, outcome, mergeSeconds);
+    this.#giveUp(outcome, trial, join(folder.path, 'logs', `${label}.log`));
+  }
+
+  /** Writes down what became of a trial, then tells of it. */
+  async take(
+    { id, request, recipe, repeatOf, growth }: Job,
+    { round, roundSize }: Pick<OpenRound, 'round' | 'roundSize'>,
+    outcome: Outcome,
+    mergeSeconds: number,
+  ): Promise<TrialLine> {
+    const { members: here, gone = [], identity, emit } = this.#options;
+    const members: readonly StudiedMember[] = growth?.members ?? [...here, ...gone];
     const taken = takingPart(request.candidate);
     const score = outcome.status === 'complete' ? outcome.score : null;
     const trial: TrialLine = {
@@ -184,11 +195,11 @@ export class Trials {
       roundSize,
       elapsed: this.elapsed,
     };
-    await this.#record(trial);
+    await this.#record(trial, growth);
     const { items, ...shown } = trial;
     emit({ type: 'trial', trial: shown });
     if (score !== null) this.#options.onScore?.(score);
-    this.#giveUp(outcome, trial, join(folder.path, 'logs', `${label}.log`));
+    return trial;
   }
 
   #progress(of: number): StudyProgress {
@@ -231,10 +242,11 @@ export class Trials {
   }
 
   /** One line after another, and each on disk before its merge is removed. */
-  #record(trial: TrialLine): Promise<void> {
+  #record(trial: TrialLine, growth: StudyGrowth | undefined): Promise<void> {
     const { folder, file, identity, records } = this.#options;
     const written = this.#writing.then(async () => {
-      await appendTrial(join(folder.path, file), records.trial(trial), this.#told ? null : records.identity(identity));
+      const grown = growth && records.growth(growth);
+      await appendTrial(join(folder.path, file), records.trial(trial), this.#told ? null : records.identity(identity), grown);
       this.#told = true;
       this.#done.push(trial);
       for (const wake of this.#wake.splice(0)) wake();

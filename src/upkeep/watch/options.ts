@@ -16,7 +16,8 @@ import type { Policy } from '../../recipe/policy/types.ts';
 import { weightProblems } from '../../recipe/schedule/check.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { checkKeeping } from './keeping.ts';
-import { windowsOf } from './selection.ts';
+import { checkScoring, OF_SCORES } from './scores/options.ts';
+import { windowSizes } from './selection.ts';
 import type { WatchOptions } from './types.ts';
 
 /**
@@ -65,6 +66,7 @@ const OF_WATCH = {
   poll: { kind: 'number' },
   settle: { kind: 'number' },
   once: { kind: 'flag' },
+  ...OF_SCORES,
 } as const satisfies Taken<WatchOptions>;
 
 /**
@@ -88,6 +90,7 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   else checkWindow(options);
   checkPolicies(options);
   checkKeeping(options);
+  await checkScoring(options);
   const real = (path: string): Promise<string> => SYSTEM.fs.realpath(path).catch(() => resolve(path));
   const [from, to, pins, copies] = await Promise.all(
     [run, output, pin, stripSaves].map((path) => (path === undefined ? null : real(path))),
@@ -114,7 +117,7 @@ function checkWindow({ windows, select }: WatchOptions): void {
       fail(`sizes of windows are whole numbers from 1 to ${MOST.count}, not ${windows.length === 0 ? 'none' : windows.join(', ')}`);
     if (new Set(windows).size < windows.length) fail(`one size of windows is named twice: ${windows.join(', ')}`);
   }
-  const [least] = windowsOf({ windows, select });
+  const [least] = windowSizes({ windows, select });
   if (select?.minMembers !== undefined && select.minMembers > least!)
     fail(`${optionName('minMembers')} ${select.minMembers} cannot be reached by windows of ${least}`);
 }

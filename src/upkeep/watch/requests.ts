@@ -16,7 +16,7 @@ import { weighByEma } from '../../recipe/schedule/ema.ts';
 import { DEFAULT_ALPHA } from '../../recipe/schedule/methods.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import type { Selected } from '../../recipe/select/types.ts';
-import { distance, windowAt, windowsOf } from './selection.ts';
+import { distance, type Window, windowAt, windowSizes } from './selection.ts';
 import type { Accumulator, WatchState } from './state.ts';
 import type { WatchOptions } from './types.ts';
 
@@ -27,7 +27,7 @@ export type RoundRequest =
       /** Members that were asked for, of each output that is the merge of a window; none for an accumulator. */
       readonly windows: readonly number[];
     }
-  | { readonly reason: string };
+  | { readonly reason: string; readonly isYoung: boolean };
 
 /**
  * Name of the merge of the window that ends at a checkpoint: no step folder's name, so that a run's reader
@@ -42,7 +42,7 @@ function mergeName(checkpoint: string): string {
  * the merge of the smallest alone. @throws MergeError of {@link windowAt}
  */
 export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoint): RoundRequest {
-  const asked = windowsOf(options);
+  const asked = windowSizes(options);
   const found = asked.map((last) => ({ last, window: windowAt(options, run, end.name, last) }));
   const distinct = new Map<string, { readonly last: number; readonly selected: Selected }>();
   for (const { last, window } of found) {
@@ -52,7 +52,7 @@ export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoin
   }
   const windows = [...distinct.values()];
   const [first] = found;
-  if (windows.length === 0) return { reason: (first!.window as { readonly reason: string }).reason };
+  if (windows.length === 0) return first!.window as Extract<Window, { readonly reason: string }>;
   const wanted = new Set(windows.flatMap(({ selected }) => selected.members.map(({ path }) => path)));
   const inputs = run.checkpoints.filter(({ path }) => wanted.has(path));
   const indexOf = new Map(inputs.map(({ path }, i) => [path, i]));
@@ -85,7 +85,7 @@ export async function accumulatorRequest(
 ): Promise<RoundRequest> {
   const before = state.accumulator;
   const share = before === null ? 1 : shareOf(options, before, end);
-  if (share === null) return { reason: `it does not lie after ${before!.output}, which has taken in what came later` };
+  if (share === null) return { reason: `it does not lie after ${before!.output}, which has taken in what came later`, isYoung: false };
   await checkQuantised(options, end);
   const last = before === null ? [] : [await accumulatorInput(options.output, before, end)];
   const weights = before === null ? [1] : [1 - share, share];

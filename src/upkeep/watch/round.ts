@@ -25,6 +25,8 @@ import { runHook } from './hook.ts';
 import type { Keeping } from './keeping.ts';
 import { digestOf, removeMade } from './made.ts';
 import { accumulatorRequest, windowRequest } from './requests.ts';
+import { modelKey, waitingOf } from './scores/queue.ts';
+import type { Scoring } from './scores/scoring.ts';
 import type { Made, Pending, StateWriter, WatchState } from './state.ts';
 import type { WatchEvent, WatchOptions, WatchRecord } from './types.ts';
 import type { Look } from './view.ts';
@@ -39,6 +41,8 @@ interface RoundTools {
   readonly lock: FolderLock;
   /** Knows which saves to keep; null where nobody asked. */
   readonly keeping: Keeping | null;
+  /** Scores what is merged; null where nobody asked. */
+  readonly scoring: Scoring | null;
   readonly emit: (event: WatchEvent) => void;
   readonly signal: AbortSignal;
   /** Carries plans out with other ranks; null for a process alone. */
@@ -73,6 +77,7 @@ export class Rounds {
         : await accumulatorRequest(options, state, { broken: run.broken, end });
     if ('reason' in found) {
       state.done.set(end.name, signature);
+      if (found.isYoung) this.#await([], { checkpoint: end.name, step: end.step, tokens: end.tokens, signature });
       await writer.save(state);
       return found.reason;
     }
@@ -202,13 +207,15 @@ export class Rounds {
     const names = new Set(outputs.map((made) => made.output));
     const merged = new Set(records.map(({ output }) => output));
     const own = outputs.filter(({ output }) => merged.has(output)).map((made) => ({ ...made, round: checkpoint }));
+    const [first] = outputs;
+    const content = options.accumulate === undefined ? '' : await fingerprint(await openCheckpoint(join(folder, first!.output)));
+    // From here to the end the state may be saved by the scoring as well: it is one step of it.
+    this.#await(records, { checkpoint, step, tokens, signature }, own);
     state.merges = [...state.merges.filter((made) => !names.has(made.output)), ...own];
     const trash = this.#beyond(keep);
     if (options.accumulate !== undefined) {
       if (state.accumulator !== null && !names.has(state.accumulator.output)) trash.push(state.accumulator);
-      const [accumulator] = outputs;
-      const content = await fingerprint(await openCheckpoint(join(folder, accumulator!.output)));
-      state.accumulator = { ...accumulator!, fingerprint: content, step, tokens };
+      state.accumulator = { ...first!, fingerprint: content, step, tokens };
     }
     state.trash = [...state.trash, ...trash];
     state.done.set(checkpoint, signature);
@@ -219,28 +226,60 @@ export class Rounds {
     return finished;
   }
 
-  /** Takes merges off the list of those that stay: all but those of the newest `keep` rounds. */
+  /** Has what came be scored, where that is asked for. */
+  #await(
+    records: readonly WatchRecord[],
+    end: Pick<WatchRecord, 'checkpoint' | 'step' | 'tokens'> & { signature: string },
+    made: readonly Made[] = [],
+  ): void {
+    const { state, scoring, emit } = this.#tools;
+    const { step, checkpoint } = end;
+    if (scoring === null) return;
+    if (step === null) {
+      const reason = 'it has no step, by which scores are told apart';
+      emit({ type: 'warning', warning: { code: 'W_SCORES', message: `${checkpoint} is not scored: ${reason}` } });
+      return;
+    }
+    const digests = new Map(made.map(({ output, digest }) => [output, digest]));
+    const fresh = new Map(waitingOf(records, { ...end, step }, digests).map((one) => [modelKey(one), one]));
+    state.waiting = [...state.waiting.filter((one) => !fresh.has(modelKey(one))), ...fresh.values()];
+  }
+
+  /** Removes merges that stayed beyond their time because they had no score yet. */
+  async trim(): Promise<void> {
+    const { options, state, writer } = this.#tools;
+    const trash = this.#beyond(options.keep ?? DEFAULT_KEEP);
+    if (trash.length === 0) return;
+    state.trash = [...state.trash, ...trash];
+    await writer.save(state);
+    await this.#emptyTrash();
+  }
+
+  /** Takes merges off the list of those that stay: all but those of the newest `keep` rounds, and what has no score yet. */
   #beyond(keep: number): Made[] {
-    const { state } = this.#tools;
+    const { state, scoring } = this.#tools;
+    const held = scoring?.held ?? new Set();
     const roundOf = ({ round, output }: Made): string => round ?? output;
     const rounds = [...new Set(state.merges.map(roundOf))];
     const older = new Set(rounds.slice(0, Math.max(0, rounds.length - keep)));
-    const excess = state.merges.filter((made) => older.has(roundOf(made)));
+    const excess = state.merges.filter((made) => older.has(roundOf(made)) && !held.has(made.output));
     state.merges = state.merges.filter((made) => !excess.includes(made));
     return excess;
   }
 
   /** Runs the hook for a merge, then writes its line. */
   async #told(record: WatchRecord): Promise<WatchRecord> {
-    const { options, emit, signal } = this.#tools;
-    const { output: folder, hook: command } = options;
+    const { options, scoring, emit, signal } = this.#tools;
+    const { output: folder, hook: command, timeout } = options;
     const output = join(folder, record.output!);
     const { step, tokens } = record;
     if (command !== undefined) emit({ type: 'hooking', output });
     // Whoever reads the events has said so before the hook prints anything.
     await setImmediate();
-    const hook = command === undefined ? null : await runHook(command, { output, step, tokens }, signal, options.timeout);
-    if (hook !== null && hook !== 0) emit({ type: 'hook', output, exitCode: hook });
+    // Beside the lines of scores what a hook prints would be lost.
+    const log = command === undefined ? undefined : await scoring?.logOf(`hook-${record.output}`);
+    const hook = command === undefined ? null : await runHook(command, { output, step, tokens }, signal, { timeout, log });
+    if (hook !== null && hook !== 0) emit({ type: 'hook', output, exitCode: hook, log: log ?? null });
     const finished = { ...record, hook };
     await appendLine(join(folder, HISTORY_FILE), finished);
     return finished;

@@ -6,15 +6,18 @@ import type { Selected } from '../../recipe/select/types.ts';
 import type { WatchOptions } from './types.ts';
 
 /** Members of a window. */
-export const WATCHED_WINDOW = 10;
+const WATCHED_WINDOW = 10;
 /** A merge of one is a copy. */
 const LEAST_MEMBERS = 2;
 
 /** The window that ends at a checkpoint, or why there is none. */
-export type Window = { readonly selected: Selected } | { readonly reason: string };
+export type Window =
+  | { readonly selected: Selected }
+  /** `isYoung`: the run has too few checkpoints yet. */
+  | { readonly reason: string; readonly isYoung: boolean };
 
 /** How many members the windows of a watch have, smallest first. */
-export function windowsOf({ windows, select }: Pick<WatchOptions, 'windows' | 'select'>): readonly number[] {
+export function windowSizes({ windows, select }: Pick<WatchOptions, 'windows' | 'select'>): readonly number[] {
   return windows === undefined ? [select?.last ?? WATCHED_WINDOW] : [...windows].sort((a, b) => a - b);
 }
 
@@ -36,11 +39,11 @@ export function windowAt({ select = {} }: WatchOptions, run: Run, end: string, l
     selected = selectMembers([{ ...run, checkpoints, broken }], { ...selection, last }, { exact: false });
   } catch (error) {
     if (!(error instanceof MergeError) || error.exitCode === 2) throw error;
-    return { reason: error.message };
+    return { reason: error.message, isYoung: false };
   }
   const { members } = selected;
-  if (members.at(-1)?.name !== end) return { reason: 'the selection leaves it out' };
-  if (members.length < least) return { reason: `its window has ${members.length} of at least ${least} members` };
+  if (members.at(-1)?.name !== end) return { reason: 'the selection leaves it out', isYoung: false };
+  if (members.length < least) return { reason: `its window has ${members.length} of at least ${least} members`, isYoung: true };
   return { selected };
 }
 
@@ -53,7 +56,7 @@ export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: 
   const next = checkpoints.findIndex(({ name }) => needsRound(name));
   const end = next < 0 ? checkpoints.length - 1 : next;
   if (end < 0 || options.accumulate !== undefined) return Math.max(end, 0);
-  const last = windowsOf(options).at(-1)!;
+  const last = windowSizes(options).at(-1)!;
   const window = windowAt(options, run, checkpoints[end]!.name, last);
   if ('reason' in window || window.selected.members.length < last) return 0;
   const oldest = window.selected.members[0]!.name;

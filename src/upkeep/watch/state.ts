@@ -75,6 +75,8 @@ export function newState(run: string): WatchState {
     pins: new Set(),
     copies: new Map(),
     accumulator: null,
+    waiting: [],
+    unscored: [],
     pending: null,
   };
 }

@@ -24,6 +24,20 @@ export const storedRecord = z.object({
   hook: number,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
+/** A model that has still to be scored: a merge of this watch, or a checkpoint of the run alone. */
+const waiting = z.object({
+  kind: z.enum(['single', 'merge']),
+  checkpoint: z.string(),
+  signature: z.string(),
+  /** Of a merge its name, and the digest of its plan. */
+  output: name.nullable(),
+  digest: z.string().nullable(),
+  window: z.int().min(1).nullable(),
+  step: z.number(),
+  tokens: number,
+  members: z.array(member).min(1).readonly(),
+  since: z.string(),
+});
 /** A copy without the trainer's state that was compared with its save: its name, and what both looked like then. */
 const copy = z.object({
   copy: name,
@@ -61,6 +75,9 @@ export const storedState = z.object({
   copies: z.array(z.tuple([z.string(), copy])).default([]),
   /** The one accumulator that may be gone on with. */
   accumulator: z.object({ output: name, digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
+  /** Models that have still to be scored, and those that have no score. */
+  waiting: z.array(waiting.refine(({ kind, output, digest }) => kind === 'single' || (output !== null && digest !== null))).default([]),
+  unscored: z.array(waiting.extend({ reason: z.string(), again: z.boolean() })).default([]),
   /** The round in work: written before its merge, so that one that was interrupted is recognised. */
   pending: z
     .preprocess(

@@ -2,10 +2,11 @@ import { worded } from '../../base/option-words.ts';
 import { treatmentLines } from '../../merge/plan/treatment-table.ts';
 import type { Plan } from '../../merge/plan/types.ts';
 import type { Colors } from '../../render/colors.ts';
-import { asFailure, errorText } from '../../render/error-text.ts';
+import { asFailure, errorText, warningText } from '../../render/error-text.ts';
 import { formatBytes, formatSeconds, formatStep, plural, printable } from '../../render/format.ts';
 import type { StrippedSave } from '../strip/types.ts';
 import { TOO_LATE } from './hook.ts';
+import { scoresLine } from './scores/text.ts';
 import type { Looked, WatchEvent } from './types.ts';
 
 /** What a watch says on stderr of an event; empty where it says nothing. */
@@ -45,12 +46,16 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
       return `running the hook for ${printable(event.output)}\n`;
     case 'hook': {
       const how = event.exitCode === TOO_LATE ? ' (it took too long)' : '';
-      return `${colors.yellow('the hook failed')} with exit code ${event.exitCode}${how} for ${printable(event.output)}, which stays\n`;
+      return `${colors.yellow('the hook failed')} with exit code ${event.exitCode}${how} for ${printable(event.output)}, which stays${event.log === null ? '' : ` (${printable(event.log)})`}\n`;
     }
     case 'failed':
       return `${errorText(asFailure(event.error), colors, false)}${printable(event.checkpoint)} ${event.again ? 'will be tried again' : 'has no merge; the watch goes on'}\n`;
+    case 'scoring':
+      return `scores go to ${printable(event.folder)}, shown in ${printable(event.page)}${event.waiting === 0 ? '' : `; ${event.waiting} wait`}\n`;
+    case 'warning':
+      return warningText(event.warning, colors);
     default:
-      return '';
+      return scoresLine(event, colors);
   }
 }
 

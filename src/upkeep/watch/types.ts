@@ -1,4 +1,4 @@
-import type { MergeError } from '../../base/errors.ts';
+import type { MergeError, Warning } from '../../base/errors.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import type { MergeEvent } from '../../merge/engine/events.ts';
@@ -8,7 +8,9 @@ import type { PolicyRequest } from '../../recipe/policy/types.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { LeftOutMember, Selection } from '../../recipe/select/types.ts';
 import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
+import type { Difference } from '../../search/conclusion/types.ts';
 import type { StripEvent, StrippedSave } from '../strip/types.ts';
+import type { ScoreOptions } from './scores/options.ts';
 
 /** Which checkpoints a window has; it always ends at the checkpoint that became complete. */
 export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage' | 'minInterval' | 'minMembers'>;
@@ -25,7 +27,8 @@ export interface WatchOptions
     PolicyRequest,
     Pick<Recipe, keyof typeof CHECKS | 'format' | 'names' | 'config' | 'shardSize' | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype' | 'for' | 'optimizer' | 'extraState' | 'weightsFrom'>,
-    Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST | keyof typeof RANKS | keyof typeof LAUNCH | 'unitBytes'> {
+    Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST | keyof typeof RANKS | keyof typeof LAUNCH | 'unitBytes'>,
+    ScoreOptions {
   /** Run folder. It may be missing yet: the trainer makes it. */
   readonly run: string;
   /** Folder that the merges, `history.jsonl` and the watch's own hidden folder are in. */
@@ -46,7 +49,7 @@ export interface WatchOptions
    * its environment.
    */
   readonly hook?: string | undefined;
-  /** Seconds that a hook may take: then it is ended, and has failed with exit code 124. Default: any time. */
+  /** Seconds that a hook or an evaluation may take: then it is ended, and has failed (a hook with exit code 124). Default: any time. */
   readonly timeout?: number | undefined;
   /**
    * Folder that holds on to members which the trainer will delete, by hard links, or by copies on another
@@ -151,8 +154,8 @@ export type WatchEvent =
   | { readonly type: 'merged'; readonly output: string; readonly record: WatchRecord }
   /** The hook begins: from here on it is the one that prints. */
   | { readonly type: 'hooking'; readonly output: string }
-  /** The hook failed; its merge stays. */
-  | { readonly type: 'hook'; readonly output: string; readonly exitCode: number }
+  /** The hook failed; its merge stays. `log` is what it printed, where that does not go to stderr. */
+  | { readonly type: 'hook'; readonly output: string; readonly exitCode: number; readonly log: string | null }
   /** An older merge of this watch was removed. */
   | { readonly type: 'removed'; readonly path: string }
   /**
@@ -175,6 +178,48 @@ export type WatchEvent =
   | { readonly type: 'uncopied'; readonly path: string; readonly error: MergeError; readonly again: boolean }
   /** Which copies are ready is another list than before: `lines` puts them in place, which frees so many bytes. */
   | { readonly type: 'stripping'; readonly copies: readonly StrippedSave[]; readonly frees: number; readonly lines: string }
+  /** Scores are written into this folder, and shown in its page. */
+  | { readonly type: 'scoring'; readonly folder: string; readonly page: string; readonly waiting: number }
+  /** A model is being scored: `waiting` others are to be. */
+  | {
+      readonly type: 'evaluating';
+      readonly name: string;
+      readonly step: number;
+      readonly window: number | null;
+      readonly waiting: number;
+    }
+  /**
+   * A model has its score, which is on disk. Of a merge `single` is that of the checkpoint alone at its end, where it has
+   * one, and `over` how much better the merge is: positive is better.
+   */
+  | {
+      readonly type: 'scored';
+      readonly name: string;
+      readonly kind: 'single' | 'merge';
+      readonly checkpoint: string;
+      readonly step: number;
+      readonly tokens: number | null;
+      readonly window: number | null;
+      readonly trial: number;
+      readonly score: number;
+      readonly stderr: number | null;
+      /** Of the evaluation. */
+      readonly seconds: number;
+      readonly single: number | null;
+      readonly over: Difference | null;
+      readonly waiting: number;
+    }
+  /** A model has no score; `log` is what its evaluation printed, where it had one. */
+  | {
+      readonly type: 'unscored';
+      readonly name: string;
+      readonly step: number;
+      readonly reason: string;
+      readonly log: string | null;
+      readonly waiting: number;
+    }
+  | { readonly type: 'retry'; readonly trial: number; readonly attempt: number; readonly pauseSeconds: number }
+  | { readonly type: 'warning'; readonly warning: Warning }
   /** With `once`: there was nothing to merge among what was looked at. */
   | ({ readonly type: 'idle' } & Looked)
   /** A round failed; `again` says whether it will be tried again. */
@@ -184,7 +229,7 @@ export interface WatchSummary {
   readonly schema: 'ckpt-merge/watch';
   readonly version: 1;
   readonly merges: readonly WatchRecord[];
-  /** Rounds that failed, and copies. */
+  /** Rounds that failed, copies and evaluations. */
   readonly failed: readonly { readonly checkpoint: string; readonly error: MergeError }[];
   readonly looked: Looked;
   /** Which saves to keep, where that is asked for; null where it is not known yet. */

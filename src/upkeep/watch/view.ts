@@ -189,7 +189,9 @@ export class RunView {
       { ...source, checkpoints: all },
       (name) => this.#state.done.get(name) !== signatures.get(name),
     );
-    const wanted = all.slice(needed);
+    // What has still to be scored stays, too.
+    const waiting = new Set(this.#state.waiting.flatMap((one) => (one.kind === 'single' ? [one.checkpoint] : [])));
+    const wanted = all.filter(({ name }, i) => i >= needed || waiting.has(name));
     await this.#claim(folder, wanted);
     const members: RunCheckpoint[] = [];
     for (const checkpoint of wanted) {
@@ -216,7 +218,8 @@ export class RunView {
       this.#emit({ type: 'unpinned', path });
     }
     if (passed.length > 0) await this.#writer.save(this.#state);
-    return [...all.slice(0, needed).filter(({ name }) => live.has(name)), ...members];
+    const pinned = new Map(members.map((member) => [member.name, member]));
+    return all.flatMap((checkpoint) => pinned.get(checkpoint.name) ?? (live.has(checkpoint.name) ? [checkpoint] : []));
   }
 
   /**

@@ -16,6 +16,7 @@ import { lockWatch } from './lock.ts';
 import { sweep } from './made.ts';
 import { checkOptions } from './options.ts';
 import { type MergeTogether, Rounds } from './round.ts';
+import { Scoring } from './scores/scoring.ts';
 import { newState, readWatchState, StateWriter, type WatchState } from './state.ts';
 import { watchTogether } from './together.ts';
 import type { WatchEvent, WatchOptions, WatchRecord, WatchSummary } from './types.ts';
@@ -80,9 +81,18 @@ async function watchLocked(
   options: WatchOptions,
   lock: FolderLock,
   together: MergeTogether | null,
-  emit: (event: WatchEvent) => void,
-  signal: AbortSignal,
+  tell: (event: WatchEvent) => void,
+  stopped: AbortSignal,
 ): Promise<WatchSummary> {
+  let scoring: Scoring | null = null;
+  let isOver = false;
+  // What ends the scoring for good ends the watch.
+  const failure = new AbortController();
+  const signal = AbortSignal.any([stopped, failure.signal]);
+  const emit = (event: WatchEvent): void => {
+    scoring?.heard(event);
+    tell(event);
+  };
   try {
     await checkHistory(options.output, lock.folder);
     await sweep(lock.folder);
@@ -93,9 +103,17 @@ async function watchLocked(
     emit({ type: 'started', run: options.run, output: options.output });
     const view = new RunView(options, { state, fresh: stored === null, writer }, emit);
     const keeping = await Keeping.of(options, { state, writer, lock, emit });
-    const rounds = new Rounds({ options, state, writer, lock, keeping, emit, signal, together });
-    return await new Watch(options, { state, writer, lock, view, rounds, keeping, emit, signal }).run();
+    scoring = await Scoring.of(options, { state, writer, emit, signal, fail: (error) => failure.abort(error) });
+    if (scoring !== null) emit({ type: 'scoring', folder: scoring.folder, page: scoring.page, waiting: state.waiting.length });
+    const rounds = new Rounds({ options, state, writer, lock, keeping, scoring, emit, signal, together });
+    return await new Watch(options, { state, writer, lock, view, rounds, keeping, scoring, emit, signal }).run();
+  } catch (error) {
+    // Whoever ends a watch that goes on has seen what there is to see.
+    isOver = stopped.aborted && !failure.signal.aborted && options.once !== true;
+    failure.abort(error);
+    throw error;
   } finally {
+    await scoring?.end(isOver);
     await lock.release();
   }
 }
@@ -108,6 +126,8 @@ interface WatchTools {
   readonly rounds: Rounds;
   /** Says which saves to keep; null where nobody asked. */
   readonly keeping: Keeping | null;
+  /** Scores what is merged; null where nobody asked. */
+  readonly scoring: Scoring | null;
   readonly emit: (event: WatchEvent) => void;
   readonly signal: AbortSignal;
 }
@@ -129,11 +149,13 @@ class Watch {
   }
 
   async run(): Promise<WatchSummary> {
-    const { view, rounds, keeping, lock, signal } = this.#tools;
+    const { view, rounds, keeping, scoring, lock, signal } = this.#tools;
     this.#merges.push(...(await rounds.recover()));
     let waited = false;
     for (;;) {
       const look = await view.look(signal);
+      await scoring?.update(look);
+      await rounds.trim();
       if (keeping !== null) {
         await lock.assertHeld();
         await keeping.update(look);
@@ -145,7 +167,11 @@ class Watch {
       if (next === undefined && (waited || !look.settling) && keeping !== null && (await this.#whileLooking(keeping.copyNext(signal))))
         continue;
       // With `once` what is complete gets the time to show that it stays so, and nothing gets it twice.
-      if (this.#options.once && (waited || !look.settling)) return this.#summary(look);
+      if (this.#options.once && (waited || !look.settling)) {
+        await scoring?.drained();
+        await rounds.trim();
+        return this.#summary(look);
+      }
       waited = true;
       await this.#sleep(this.#options.once ? this.#settle : look.settling ? Math.min(this.#settle, this.#poll) : this.#poll);
     }
@@ -158,10 +184,10 @@ class Watch {
       unusable: broken.length,
     };
     if (this.#merges.length === 0 && this.#failed.length === 0) this.#tools.emit({ type: 'idle', ...looked });
-    const { keeping } = this.#tools;
+    const { keeping, scoring } = this.#tools;
     keeping?.end();
     const saves = keeping === null ? {} : { saves: keeping.saves };
-    const failed = [...this.#failed, ...(keeping?.failed ?? [])];
+    const failed = [...this.#failed, ...(keeping?.failed ?? []), ...(scoring?.failed ?? [])];
     return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed, looked, ...saves };
   }
 

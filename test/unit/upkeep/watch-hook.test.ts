@@ -51,10 +51,10 @@ describe('a hook', () => {
 
   it('that takes longer than it may is ended, with everything that it started, and has failed', async () => {
     const file = join(folder, 'late');
-    expect(await runHook(`sleep 1000 & echo $! > '${file}'; wait`, merge, never, 0.3)).toBe(124);
+    expect(await runHook(`sleep 1000 & echo $! > '${file}'; wait`, merge, never, { timeout: 0.3 })).toBe(124);
     const pid = Number(await eventually(file));
     while (alive(pid)) await wait(10);
-    expect(await runHook('exit 5', merge, never, 1000)).toBe(5);
+    expect(await runHook('exit 5', merge, never, { timeout: 1000 })).toBe(5);
   });
 
   it('that hangs is ended by an abort, with everything that it started, also when it does not listen', async () => {

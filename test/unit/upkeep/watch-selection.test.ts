@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Run, RunCheckpoint } from '../../../src/checkpoints/run/types.ts';
-import { distance, firstNeeded, windowAt, windowsOf } from '../../../src/upkeep/watch/selection.ts';
+import { distance, firstNeeded, windowAt, windowSizes } from '../../../src/upkeep/watch/selection.ts';
 
 function runOf(steps: readonly number[]): Run {
   const checkpoints = steps.map(
@@ -36,10 +36,14 @@ describe('the window that ends at a checkpoint', () => {
     const run = runOf(steps(100, 1500));
     const window = windowAt(options, run, 'checkpoint-1500', 10);
     expect('selected' in window && window.selected.members).toHaveLength(10);
-    expect(windowAt(options, run, 'checkpoint-100', 10)).toEqual({ reason: 'its window has 1 of at least 2 members' });
+    expect(windowAt(options, run, 'checkpoint-100', 10)).toEqual({
+      reason: 'its window has 1 of at least 2 members',
+      isYoung: true,
+    });
     expect(windowAt(options, run, 'checkpoint-100', 1)).toHaveProperty('selected');
     expect(windowAt({ ...options, select: { minMembers: 4 } }, run, 'checkpoint-300', 10)).toEqual({
       reason: 'its window has 3 of at least 4 members',
+      isYoung: true,
     });
   });
 
@@ -50,9 +54,9 @@ describe('the window that ends at a checkpoint', () => {
 
 describe('the sizes of windows', () => {
   it('are ten, the one that is given, or several from the smallest on', () => {
-    expect(windowsOf({})).toEqual([10]);
-    expect(windowsOf({ select: { last: 3 } })).toEqual([3]);
-    expect(windowsOf({ windows: [20, 5] })).toEqual([5, 20]);
+    expect(windowSizes({})).toEqual([10]);
+    expect(windowSizes({ select: { last: 3 } })).toEqual([3]);
+    expect(windowSizes({ windows: [20, 5] })).toEqual([5, 20]);
   });
 });
 
