@@ -125,6 +125,7 @@ export type { BestTrial, ChainPair, SearchDocument } from './search/optimise/typ
 export type { ScoreFunction, ScoreGiven } from './search/study/scorer.ts';
 export type { StudyEvent, Trial } from './search/study/types.ts';
 export { type KeepOptions, type KeepReport, type KeptSave, keep } from './upkeep/keep/keep.ts';
+export { type FolderServer, type ServeOptions, serveFolder } from './upkeep/serve/serve.ts';
 export { planStrip, strip, stripEvents } from './upkeep/strip/strip.ts';
 export type { StripEvent, StripOptions, StrippedSave, StripReport } from './upkeep/strip/types.ts';
 export type { WatchEvent, WatchMember, WatchOptions, WatchRecord, WatchSummary, WindowSelection } from './upkeep/watch/types.ts';

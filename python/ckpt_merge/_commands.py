@@ -594,6 +594,8 @@ def grid(
     keep: bool | None = None,
     validate: str | Evaluator | None = None,
     validate_metric: str | Number | Sequence[str | Number] | None = None,
+    serve: str | Number | None = None,
+    serve_token_file: Path | None = None,
     scores: Path | None = None,
     dir: Path | None = None,
     submit: bool | None = None,
@@ -704,6 +706,9 @@ def grid(
     validate: score the best recipes and the baselines on a second set; or a function of the model's path
         that returns a score (docs/python.md).
     validate_metric: which score of the second set (default: as --metric).
+    serve: serve the page while this runs, at ADDRESS:PORT or a port of 127.0.0.1 (docs/serve.md).
+    serve_token_file: file with what readers have to know, which an address beyond this machine needs; or
+        the variable MERGE_SERVE_TOKEN.
     scores: folder of results that another pipeline wrote, NAME.json or a folder NAME of lm-eval or
         lighteval for each output; instead of --eval.
     dir: folder of trials, logs and the report of scores (default: DIR.scores; of --scores DIR.given).
@@ -741,7 +746,7 @@ def grid(
         flags=("force", "dry_run", "yes_all", "allow_mixed_dtypes", "allow_unknown", "allow_permuted", "allow_configs", "keep", "submit", "strict", "fail_nonfinite", "follow_links", "resume",),
         negated=("keep",),
         lists=("metric", "validate_metric",),
-        paths=("output", "like", "names", "config", "tokens_file", "work", "scores", "dir",),
+        paths=("output", "like", "names", "config", "tokens_file", "work", "serve_token_file", "scores", "dir",),
         progress=True,
         argument="run",
     )
@@ -1513,6 +1518,8 @@ def search(
     io_depth: int | None = None,
     max_read: str | Number | None = None,
     cache: Literal["auto", "keep", "drop"] | None = None,
+    serve: str | Number | None = None,
+    serve_token_file: Path | None = None,
     progress: Progress = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -1610,6 +1617,9 @@ def search(
     max_read: bytes a second that are read of the inputs at most, by all processes of the merge together:
         40GB/s, 500MiB/s (default: no bound).
     cache: page cache behind the work: keep, drop (default: auto, by memory).
+    serve: serve the page while this runs, at ADDRESS:PORT or a port of 127.0.0.1 (docs/serve.md).
+    serve_token_file: file with what readers have to know, which an address beyond this machine needs; or
+        the variable MERGE_SERVE_TOKEN.
     progress: True, False, or a function that gets each event (default: shown where somebody sees it, merges
         as a bar of tqdm).
     cwd: folder that relative paths are of (default: that of this process).
@@ -1623,7 +1633,7 @@ def search(
         locals(),
         flags=("force", "resume", "pairwise_chain", "all_trials", "score_members", "keep", "allow_stages", "allow_configs", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "strict", "fail_nonfinite", "follow_links",),
         lists=("separate", "validate_metric", "metric", "policy",),
-        paths=("output", "dir", "space", "work", "tokens_file", "like", "names", "config",),
+        paths=("output", "dir", "space", "work", "tokens_file", "like", "names", "config", "serve_token_file",),
         argument="input",
     )
 
@@ -1690,6 +1700,8 @@ def soup(
     io_depth: int | None = None,
     max_read: str | Number | None = None,
     cache: Literal["auto", "keep", "drop"] | None = None,
+    serve: str | Number | None = None,
+    serve_token_file: Path | None = None,
     progress: Progress = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -1772,6 +1784,9 @@ def soup(
     max_read: bytes a second that are read of the inputs at most, by all processes of the merge together:
         40GB/s, 500MiB/s (default: no bound).
     cache: page cache behind the work: keep, drop (default: auto, by memory).
+    serve: serve the page while this runs, at ADDRESS:PORT or a port of 127.0.0.1 (docs/serve.md).
+    serve_token_file: file with what readers have to know, which an address beyond this machine needs; or
+        the variable MERGE_SERVE_TOKEN.
     progress: True, False, or a function that gets each event (default: shown where somebody sees it, merges
         as a bar of tqdm).
     cwd: folder that relative paths are of (default: that of this process).
@@ -1785,7 +1800,7 @@ def soup(
         locals(),
         flags=("force", "resume", "keep", "allow_stages", "allow_configs", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "strict", "fail_nonfinite", "follow_links",),
         lists=("validate_metric", "metric", "policy",),
-        paths=("output", "dir", "work", "tokens_file", "like", "names", "config",),
+        paths=("output", "dir", "work", "tokens_file", "like", "names", "config", "serve_token_file",),
         argument="input",
     )
 
@@ -1860,6 +1875,8 @@ def forecast(
     io_depth: int | None = None,
     max_read: str | Number | None = None,
     cache: Literal["auto", "keep", "drop"] | None = None,
+    serve: str | Number | None = None,
+    serve_token_file: Path | None = None,
     progress: Progress = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -1961,6 +1978,9 @@ def forecast(
     max_read: bytes a second that are read of the inputs at most, by all processes of the merge together:
         40GB/s, 500MiB/s (default: no bound).
     cache: page cache behind the work: keep, drop (default: auto, by memory).
+    serve: serve the page while this runs, at ADDRESS:PORT or a port of 127.0.0.1 (docs/serve.md).
+    serve_token_file: file with what readers have to know, which an address beyond this machine needs; or
+        the variable MERGE_SERVE_TOKEN.
     progress: True, False, or a function that gets each event (default: shown where somebody sees it, merges
         as a bar of tqdm).
     cwd: folder that relative paths are of (default: that of this process).
@@ -1974,7 +1994,7 @@ def forecast(
         locals(),
         flags=("force", "resume", "reverse", "keep", "allow_stages", "allow_configs", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "strict", "fail_nonfinite", "follow_links",),
         lists=("calibrate", "metric", "policy",),
-        paths=("dir", "decay_file", "lr_curve", "work", "tokens_file", "like", "names", "config",),
+        paths=("dir", "decay_file", "lr_curve", "work", "tokens_file", "like", "names", "config", "serve_token_file",),
         argument="input",
     )
 

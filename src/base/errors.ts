@@ -151,6 +151,7 @@ export const ERROR_CODES = {
   E_IO: { exit: 1, title: 'The operating system refused a read or a write', help: 'The message holds the system call and its errno.' },
   E_READ_ONLY: { exit: 1, title: 'The place of the output cannot be written', help: 'Check permissions and mount options.' },
   E_TOO_MANY_FILES: { exit: 1, title: 'The process may not open that many files', help: 'Raise `ulimit -n`, or make fewer outputs at a time; --io map keeps no input open.' },
+  E_LISTEN: { exit: 1, title: 'Pages cannot be served at this address', help: 'Name another port, or 0 for any that is free.' },
   E_NATIVE_LOAD: { exit: 1, title: 'The native addon could not be loaded', help: 'The message lists what was tried and what to do.' },
   E_BUSY: { exit: 75, title: 'Another process is writing this output', help: 'Wait for it, or choose another output.' },
   E_TEMPORARY: { exit: 75, title: 'The file system or the machine asked to try again', help: 'Run the same command again, with --resume where it was printed.' },

@@ -37,6 +37,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   soup: () => import('./commands/soup.ts'),
   forecast: () => import('./commands/forecast.ts'),
   report: () => import('./commands/report.ts'),
+  serve: () => import('./commands/serve.ts'),
   verify: () => import('./commands/verify.ts'),
   bench: () => import('./commands/bench.ts'),
   doctor: () => import('./commands/doctor.ts'),

@@ -28,6 +28,7 @@ const COMMANDS = [
   'soup',
   'forecast',
   'report',
+  'serve',
   'verify',
   'bench',
   'doctor',

@@ -5,6 +5,7 @@ import { studyLine } from '../../search/study/text.ts';
 import type { StudyEvent } from '../../search/study/types.ts';
 import type { Context } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
+import { whileServing } from '../terminal/serving.ts';
 import { type StudyFlags, studyOptions } from './study.ts';
 
 /** `merge search --ask-tell`: messages on stdin and stdout, everything else on stderr. */
@@ -17,8 +18,9 @@ export async function run({ terminal }: Context, inputs: readonly string[], flag
   const onEvent = (event: StudyEvent): void => {
     if (!flags.quiet || event.type === 'warning') terminal.err.write(studyLine(event, terminal.err.colors));
   };
-  await interruptible(terminal, (signal) => driveSearch(options, { input: process.stdin, output: process.stdout }, onEvent, signal), [
-    options.dir ?? `${options.output}.search`,
-  ]);
+  const folder = options.dir ?? `${options.output}.search`;
+  await whileServing(terminal, folder, flags, () =>
+    interruptible(terminal, (signal) => driveSearch(options, { input: process.stdin, output: process.stdout }, onEvent, signal), [folder]),
+  );
   return 0;
 }

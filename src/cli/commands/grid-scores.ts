@@ -12,6 +12,7 @@ import { gridScoresText } from '../../search/grid/text.ts';
 import { REPORT_PAGE } from '../../search/optimise/files.ts';
 import { slurmFolder, thenScript } from '../submit/slurm-script.ts';
 import type { Context } from '../terminal/context.ts';
+import type { ServeFlags } from '../terminal/serving.ts';
 import { tableWidth } from '../terminal/terminal.ts';
 import { requireNoEvaluation } from './evaluator.ts';
 import { reportStudy } from './search.ts';
@@ -29,7 +30,9 @@ const NAMES = [
 ] as const satisfies readonly (keyof ScoringFlags)[];
 
 /** Options beside a grid file, as the command line has them. */
-export const BESIDE_GRIDS: readonly string[] = NAMES.map((name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`));
+export const BESIDE_GRIDS: readonly string[] = [...NAMES, 'serve', 'serveTokenFile'].map((name) =>
+  name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`),
+);
 
 /** A grid as it is made, and how it is scored; null where it is not. */
 export interface SplitFlags<T> {
@@ -160,7 +163,12 @@ export async function planScores(
 export async function runScores(
   context: Context,
   options: GridScoreOptions,
-  flags: { readonly json?: boolean; readonly quiet?: boolean; readonly resume?: boolean | undefined; readonly progress?: unknown },
+  flags: ServeFlags & {
+    readonly json?: boolean;
+    readonly quiet?: boolean;
+    readonly resume?: boolean | undefined;
+    readonly progress?: unknown;
+  },
 ): Promise<number> {
   if (flags.progress !== undefined) {
     throw new MergeError('E_USAGE', `${optionName('progress')} is of a grid that is made and not scored`, {
@@ -168,10 +176,10 @@ export async function runScores(
     });
   }
   const { dir } = resolveScores(options).options;
-  const { json, quiet, resume } = flags;
+  const { json, quiet, resume, serve, serveTokenFile } = flags;
   return reportStudy(
     context,
-    { ...(json !== undefined && { json }), ...(quiet !== undefined && { quiet }), resume },
+    { ...(json !== undefined && { json }), ...(quiet !== undefined && { quiet }), resume, serve, serveTokenFile },
     dir,
     (run) => scoreGrid(options, run),
     (document, folder) => {

@@ -11,7 +11,9 @@ import { AXIS_NAMES, RECIPE_NAMES } from '../options/grid-options.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';
+import type { ServeFlags } from '../terminal/serving.ts';
 import { freeName } from './average.ts';
+import { requireNoEvaluation } from './evaluator.ts';
 import {
   BESIDE_GRIDS,
   checkScores,
@@ -25,7 +27,7 @@ import {
 import { BESIDE_RECIPES } from './run.ts';
 
 /** Options of `grid` as commander leaves them. */
-interface GridFlags extends Omit<GridOptions, 'run' | 'output' | 'keep'>, Omit<MachineOptions, 'keep'>, ScoringFlags {
+interface GridFlags extends Omit<GridOptions, 'run' | 'output' | 'keep'>, Omit<MachineOptions, 'keep'>, ScoringFlags, ServeFlags {
   /** `--keep` beside a scoring, `--no-keep` beside a making. */
   readonly keep?: boolean;
   readonly output?: string;
@@ -42,17 +44,19 @@ interface GridFlags extends Omit<GridOptions, 'run' | 'output' | 'keep'>, Omit<M
 const FILE = /\.(?:ya?ml|json)$/i;
 
 /** `merge grid`. */
-export async function run(context: Context, args: readonly (string | readonly string[])[], given: GridFlags): Promise<number> {
+export async function run(context: Context, args: readonly (string | readonly string[])[], all: GridFlags): Promise<number> {
   const { terminal } = context;
+  const { serve, serveTokenFile, ...given } = all;
   refuseTogether(given);
   const { making: flags, scoring } = splitScoring(given);
+  if (scoring === null) requireNoEvaluation({ serve, serveTokenFile }, { serve: '--serve', serveTokenFile: '--serve-token-file' });
   const options = await gridRequest(context, args[0] as string, flags);
   if (flags.submit) {
     await printArray(context, options, scoring, flags);
     return 0;
   }
   if (scoring !== null && !flags.dryRun && !flags.printRecipe) {
-    return runScores(context, { ...omit(options, ['keep']), ...scoring }, flags);
+    return runScores(context, { ...omit(options, ['keep']), ...scoring }, { ...flags, serve, serveTokenFile });
   }
   if (scoring !== null) checkScores(options, scoring);
   if (flags.printRecipe) {
@@ -112,7 +116,11 @@ function refuseTogether({ submit, printRecipe, dryRun }: GridFlags): void {
 }
 
 /** The command line, and a grid file where there is one, as the library's options. */
-async function gridRequest(context: Context, path: string, flags: Omit<GridFlags, keyof ScoringFlags>): Promise<GridOptions> {
+async function gridRequest(
+  context: Context,
+  path: string,
+  flags: Omit<GridFlags, keyof ScoringFlags | keyof ServeFlags>,
+): Promise<GridOptions> {
   const { output: given, dryRun, printRecipe, submit, json, quiet, progress, debug, keep, ...rest } = flags;
   const output = given ?? (dryRun || printRecipe ? freeName('grid') : undefined);
   if (output === undefined) throw new MergeError('E_USAGE', 'no folder for the merges is given', { help: 'Name one with -o DIR.' });

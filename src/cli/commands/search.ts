@@ -8,6 +8,7 @@ import { searchText } from '../../search/optimise/text.ts';
 import { studyLine } from '../../search/study/text.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
+import { whileServing } from '../terminal/serving.ts';
 import { requireEvaluator, requireNoEvaluation } from './evaluator.ts';
 import { type StudyFlags, studyOptions } from './study.ts';
 
@@ -48,7 +49,7 @@ export function requireOutput({ output, dir }: StudyFlags): void {
 /** Carries out a study with a line on stderr for what it does, and prints what was found. */
 export async function reportStudy<D extends object>(
   context: Context,
-  { json, quiet, output, resume }: StudyFlags,
+  { json, quiet, output, resume, serve, serveTokenFile }: StudyFlags,
   folder: string,
   work: (options: { signal: AbortSignal; onEvent: (event: StudyEvent) => void }) => Promise<D>,
   text: (document: D, folder: string) => string,
@@ -60,7 +61,9 @@ export async function reportStudy<D extends object>(
     const line = quiet && event.type !== 'warning' ? '' : studyLine(event, terminal.err.colors);
     if (line !== '') terminal.err.write(line);
   };
-  const document = await interruptible(terminal, (signal) => work({ signal, onEvent }), kept);
+  const document = await whileServing(terminal, folder, { serve, serveTokenFile, quiet }, () =>
+    interruptible(terminal, (signal) => work({ signal, onEvent }), kept),
+  );
   if (json) writeJson(context, document);
   else if (quiet) terminal.out.write(`${output ?? folder}\n`);
   else terminal.out.write(text(document, folder));

@@ -2,9 +2,10 @@ import type { SearchOptions } from '../../index.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { splitSelection } from '../options/merge-options.ts';
+import type { ServeFlags } from '../terminal/serving.ts';
 
 /** What commands that score models have in common. */
-export interface StudyFlags {
+export interface StudyFlags extends ServeFlags {
   readonly output?: string;
   readonly dir?: string;
   readonly resume?: boolean | undefined;
@@ -21,7 +22,7 @@ export interface StudyFlags {
  * own.
  */
 export function studyOptions<T>(inputs: readonly string[], flags: StudyFlags & Selection): T {
-  const { json, quiet, debug, metric, validateMetric, policy, ...given } = flags;
+  const { json, quiet, debug, serve, serveTokenFile, metric, validateMetric, policy, ...given } = flags;
   const { select, rest } = splitSelection(given);
   return {
     ...rest,

@@ -12,6 +12,7 @@ import {
   addSoupOptions,
   addStudyOptions,
 } from './search-options.ts';
+import { addStudyServer } from './serve-options.ts';
 import { parseChoice, parseLayers, parsePath, parseWholeNumber, wholeNumber } from './values.ts';
 import { addWatchOptions } from './watch-options.ts';
 
@@ -204,8 +205,8 @@ function addStudiedMerges(command: Command): Command {
     'failNonfinite',
     'followLinks',
   ]);
-  return addOptions(command, ['launcher', ...MACHINE])
-    .optionsGroup('Reporting:')
+  addOptions(command, ['launcher', ...MACHINE]);
+  return addStudyServer(command.optionsGroup('Reporting:'))
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the path of the result'))
     .addOption(debug())

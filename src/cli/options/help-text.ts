@@ -137,6 +137,10 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['Go on after an interruption', 'search run --last 2 --eval \'./evaluate.sh "$MERGE_MODEL"\' -o best --resume'],
   ],
   report: [['The page of a search again, also while it is under way', 'report best.search/trials.jsonl']],
+  serve: [
+    ['The page of a search, from a notebook on the same machine', 'serve best.search --listen 127.0.0.1:8000'],
+    ['All pages below a folder, to other machines, with a token', 'serve studies --listen 0.0.0.0:8000 --serve-token-file token'],
+  ],
   bench: [
     ["This machine's limits and how near a merge comes to them", 'bench'],
     ['On the file system that will hold the checkpoints', 'bench --dir /scratch'],

@@ -18,6 +18,7 @@ import { examplesText, exitCodesText } from './help-text.ts';
 import { addKeepOptions } from './keep-options.ts';
 import { addTokenOptions, mergeOption } from './merge-options.ts';
 import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
+import { addServe } from './serve-options.ts';
 import { addSubmit, SCHEDULERS } from './submit-options.ts';
 import { parseFraction, parsePath, parseText, wholeNumber } from './values.ts';
 
@@ -153,6 +154,12 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the path of the page'))
     .addOption(debug());
+
+  addServe(
+    add('serve', 'serve the pages of a folder to browsers: read-only, this machine alone unless a token is given', [
+      new Argument('<folder>', 'folder of a study, or one with such folders in it'),
+    ]),
+  ).addOption(debug());
 
   add('verify', "check a merge: checksums, structure, recomputation from its inputs; or a checkpoint by its writer's own checksums", [
     new Argument('<checkpoint>', 'folder or file that a merge wrote, or a checkpoint with an integrity.json (Megatron-core)'),

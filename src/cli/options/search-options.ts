@@ -6,6 +6,7 @@ import { parseBranch } from '../../search/forecast/calibrate.ts';
 import { KERNELS } from '../../search/gaussian-process/names.ts';
 import { ACQUISITIONS, SAMPLERS } from '../../search/sampler/names.ts';
 import { choiceOption, flag, listOption, timeoutOption, valueOption } from './options.ts';
+import { addStudyServer } from './serve-options.ts';
 import { badValue, duration, parseNumber, parsePath, parsePositiveInteger, parseText, parseWholeNumber, wholeNumber } from './values.ts';
 
 /**
@@ -90,7 +91,7 @@ function addEvaluatorOptions(
 /** How the outputs of a grid are scored. */
 export function addScoringOptions(command: Command): Command {
   const keep = 'with --eval: make the grid in its folder first, and leave it there (default: merges are removed once they are scored)';
-  return addValidationOptions(addEvaluationOptions(command, { optional: true, of: 'each output', keep }))
+  return addStudyServer(addValidationOptions(addEvaluationOptions(command, { optional: true, of: 'each output', keep })))
     .addOption(
       valueOption(
         '--scores <path>',

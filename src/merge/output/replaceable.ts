@@ -3,6 +3,7 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { belongsToCheckpoint } from '../../checkpoints/side-files.ts';
 import { isTrainingState } from '../../checkpoints/training-state.ts';
+import { isOwnPage } from '../../render/own-report.ts';
 
 /**
  * What is to appear, and so what may be in its place; `rest` is what an interrupted removal of a folder left,
@@ -138,7 +139,7 @@ async function begins(path: string, kind: 'file' | 'page'): Promise<boolean> {
     if (size === 0) return true;
     const head = Buffer.alloc(Math.min(size, PAGE_HEAD));
     await file.read(head, 0);
-    if (kind === 'page') return head.includes('<meta name="generator" content="ckpt-merge ');
+    if (kind === 'page') return isOwnPage(head.toString('latin1'));
     if (TORCH_HEAD.test(head.toString('latin1'))) return true;
     return size > 8 && head[8] === 0x7b && head.readBigUInt64LE(0) <= LONGEST_HEADER;
   } finally {

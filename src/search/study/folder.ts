@@ -13,6 +13,7 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { availableMemory } from '../../base/machine/memory.ts';
 import { readStart } from '../../base/store/store.ts';
+import { isOwnDocument, isOwnPage, OWN_WITHIN } from '../../render/own-report.ts';
 
 /** Where merges wait for their evaluation. */
 export interface WorkFolder {
@@ -35,9 +36,7 @@ const LOCK_FOLDER = '.lock';
 const FILES = ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'sma.yaml', 'report.html', 'result.json', 'made.json'];
 const FOLDERS = ['logs', 'results'];
 /** What a report of this program begins with, by its name: others have files of these names, too. */
-const OWN_REPORTS = { 'report.html': /<meta name="generator" content="ckpt-merge /, 'result.json': /"schema":\s*"ckpt-merge\// } as const;
-/** Bytes in which that stands. */
-const OWN_WITHIN = 4096;
+const OWN_REPORTS = { 'report.html': isOwnPage, 'result.json': isOwnDocument } as const;
 /** Everybody may put something there, and nobody may rename or remove what is another's: /tmp. */
 const STICKY = 0o1000;
 /** Share of the memory left that merges may take, and of the space left on a disk. */
@@ -219,7 +218,7 @@ export async function refuseForeignReports(path: string): Promise<void> {
     const file = join(path, name);
     if (!isThere(file)) continue;
     const start = await readStart(file, OWN_WITHIN).catch(() => null);
-    if (start !== null && own.test(start.toString('latin1'))) continue;
+    if (start !== null && own(start.toString('latin1'))) continue;
     throw new MergeError('E_OUTPUT_EXISTS', `${file} is none of this program's, and would be replaced`, {
       details: { file },
       help: 'Move it away, or name another folder with --dir.',
