@@ -97,6 +97,7 @@ export type {
 } from './search/conclusion/replicates.ts';
 export { concludeRecipes } from './search/conclusion/replicates.ts';
 export type { Baseline, PosteriorDrawing } from './search/conclusion/types.ts';
+export { type ExportOptions, type ExportReport, exportScores } from './search/export/export.ts';
 export type { BranchScore } from './search/forecast/calibrate.ts';
 export { readForecast } from './search/forecast/document.ts';
 export type { ForecastRunOptions } from './search/forecast/forecast.ts';

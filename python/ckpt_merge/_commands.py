@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Number = Union[int, float]
     Numbers = Union[str, int, float, "Sequence[Union[int, float, str]]"]
 
-__all__ = ["average", "plan", "run", "grid", "convert", "watch", "ls", "keep", "inspect", "diff", "routers", "search", "soup", "forecast", "report", "verify", "bench", "doctor"]
+__all__ = ["average", "plan", "run", "grid", "convert", "watch", "ls", "keep", "inspect", "diff", "routers", "search", "soup", "forecast", "report", "export", "verify", "bench", "doctor"]
 
 @known_words
 def average(
@@ -598,6 +598,7 @@ def grid(
     serve_token_file: Path | None = None,
     scores: Path | None = None,
     dir: Path | None = None,
+    log: str | Number | Sequence[str | Number] | None = None,
     submit: bool | None = None,
     strict: bool | None = None,
     fail_nonfinite: bool | None = None,
@@ -712,6 +713,8 @@ def grid(
     scores: folder of results that another pipeline wrote, NAME.json or a folder NAME of lm-eval or
         lighteval for each output; instead of --eval.
     dir: folder of trials, logs and the report of scores (default: DIR.scores; of --scores DIR.given).
+    log: log scores as they come, may be repeated: csv, jsonl, tensorboard (beside the trials, or
+        KIND=PATH), wandb, mlflow.
     submit: print a Slurm script that scores what was made with the command of --eval, as a job array:
         $MERGE_MODEL, $MERGE_NAME.
     strict: refuse a merge whose members are not all that were asked for, or seem damaged (default: warn).
@@ -745,7 +748,7 @@ def grid(
         locals(),
         flags=("force", "dry_run", "yes_all", "allow_mixed_dtypes", "allow_unknown", "allow_permuted", "allow_configs", "keep", "submit", "strict", "fail_nonfinite", "follow_links", "resume",),
         negated=("keep",),
-        lists=("metric", "validate_metric",),
+        lists=("metric", "validate_metric", "log",),
         paths=("output", "like", "names", "config", "tokens_file", "work", "serve_token_file", "scores", "dir",),
         progress=True,
         argument="run",
@@ -882,6 +885,7 @@ def watch(
     parallel: int | None = None,
     scores: Path | None = None,
     calibrate: str | Number | Sequence[str | Number] | None = None,
+    log: str | Number | Sequence[str | Number] | None = None,
     dir: Path | None = None,
     work: Path | None = None,
     once: bool | None = None,
@@ -978,6 +982,8 @@ def watch(
         lighteval, by the name of each merge and checkpoint; instead of --eval.
     calibrate: real decays: the step at which each left the run, and its score; says what part of their gain
         merging recovers.
+    log: log scores as they come, may be repeated: csv, jsonl, tensorboard (beside the trials, or
+        KIND=PATH), wandb, mlflow.
     dir: folder of scores, logs and the page live.html (default: scores in the folder of the merges).
     work: folder for copies that an evaluator can load, of what is no safetensors (default: --dir's).
     once: do what there is to do now, then end: for cron.
@@ -1063,7 +1069,7 @@ def watch(
         (run,),
         locals(),
         flags=("allow_stages", "allow_configs", "once", "reverse", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "fail_nonfinite", "strict", "follow_links",),
-        lists=("window", "metric", "calibrate", "policy",),
+        lists=("window", "metric", "calibrate", "log", "policy",),
         paths=("output", "pin", "strip_saves", "scores", "dir", "work", "tokens_file", "decay_file", "lr_curve", "names", "config",),
         progress=True,
         argument="run",
@@ -1450,6 +1456,7 @@ def search(
     dir: Path | None = None,
     force: bool | None = None,
     resume: bool | None = None,
+    log: str | Number | Sequence[str | Number] | None = None,
     space: Path | None = None,
     alpha: Number | None = None,
     separate: str | Number | Sequence[str | Number] | None = None,
@@ -1533,6 +1540,8 @@ def search(
     dir: folder of trials, logs and reports (default: OUT.search).
     force: begin anew where there is a study, and replace an existing output.
     resume: go on with what is in the folder.
+    log: log scores as they come, may be repeated: csv, jsonl, tensorboard (beside the trials, or
+        KIND=PATH), wandb, mlflow.
     space: pairwise, schedule, weights, or a YAML file (default: pairwise for two checkpoints, else
         schedule).
     alpha: pairwise: least weight of the newer checkpoint, at least 0 and below 1 (default: 0.5).
@@ -1632,7 +1641,7 @@ def search(
         input,
         locals(),
         flags=("force", "resume", "pairwise_chain", "all_trials", "score_members", "keep", "allow_stages", "allow_configs", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "strict", "fail_nonfinite", "follow_links",),
-        lists=("separate", "validate_metric", "metric", "policy",),
+        lists=("log", "separate", "validate_metric", "metric", "policy",),
         paths=("output", "dir", "space", "work", "tokens_file", "like", "names", "config", "serve_token_file",),
         argument="input",
     )
@@ -1645,6 +1654,7 @@ def soup(
     dir: Path | None = None,
     force: bool | None = None,
     resume: bool | None = None,
+    log: str | Number | Sequence[str | Number] | None = None,
     budget: str | Number | None = None,
     repeats: int | None = None,
     noise: Literal["shared", "independent"] | None = None,
@@ -1715,6 +1725,8 @@ def soup(
     dir: folder of trials, logs and reports (default: OUT.search).
     force: begin anew where there is a study, and replace an existing output.
     resume: go on with what is in the folder.
+    log: log scores as they come, may be repeated: csv, jsonl, tensorboard (beside the trials, or
+        KIND=PATH), wandb, mlflow.
     budget: begin no trial that would end later: 6h, 90m.
     repeats: score each recipe so often, which measures the noise (default: 1).
     noise: errors that the evaluator gives are of items all trials share: shared, or of each trial:
@@ -1799,7 +1811,7 @@ def soup(
         input,
         locals(),
         flags=("force", "resume", "keep", "allow_stages", "allow_configs", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "strict", "fail_nonfinite", "follow_links",),
-        lists=("validate_metric", "metric", "policy",),
+        lists=("log", "validate_metric", "metric", "policy",),
         paths=("output", "dir", "work", "tokens_file", "like", "names", "config", "serve_token_file",),
         argument="input",
     )
@@ -1811,6 +1823,7 @@ def forecast(
     dir: Path | None = None,
     force: bool | None = None,
     resume: bool | None = None,
+    log: str | Number | Sequence[str | Number] | None = None,
     window: int | None = None,
     calibrate: str | Number | Sequence[str | Number] | None = None,
     method: Literal["sma", "wma", "ema", "ema-normalized", "wsm", "lr-curve"] | None = None,
@@ -1889,6 +1902,8 @@ def forecast(
     dir: folder of trials, logs and reports (default: RUN.forecast in the current folder).
     force: begin anew where there is a study.
     resume: go on with what is in the folder.
+    log: log scores as they come, may be repeated: csv, jsonl, tensorboard (beside the trials, or
+        KIND=PATH), wandb, mlflow.
     window: checkpoints in each, one window for every checkpoint that ends one (default: 10, of fewer
         checkpoints half).
     calibrate: real decays: the step at which each left the run, and its score; says what part of their gain
@@ -1993,7 +2008,7 @@ def forecast(
         input,
         locals(),
         flags=("force", "resume", "reverse", "keep", "allow_stages", "allow_configs", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "strict", "fail_nonfinite", "follow_links",),
-        lists=("calibrate", "metric", "policy",),
+        lists=("log", "calibrate", "metric", "policy",),
         paths=("dir", "decay_file", "lr_curve", "work", "tokens_file", "like", "names", "config", "serve_token_file",),
         argument="input",
     )
@@ -2027,6 +2042,36 @@ def report(
         locals(),
         flags=("force",),
         paths=("out",),
+        argument="trials",
+    )
+
+
+@known_words
+def export(
+    trials: Path,
+    /,
+    *,
+    to: str | Number | Sequence[str | Number] | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Document:
+    """Log the scores of a search, soup, forecast, grid or watch to files and dashboards.
+
+    As `merge export`; None leaves an option at its default.
+
+    trials: trials.jsonl, or the folder that it lies in.
+    to: csv, jsonl, tensorboard (beside the trials, or KIND=PATH), wandb, mlflow: may be repeated
+        (required).
+    cwd: folder that relative paths are of (default: that of this process).
+    env: variables for the process, beside those of this one.
+
+    Raises MergeError.
+    """
+    return call(
+        "export",
+        (trials,),
+        locals(),
+        lists=("to",),
         argument="trials",
     )
 

@@ -38,6 +38,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   forecast: () => import('./commands/forecast.ts'),
   report: () => import('./commands/report.ts'),
   serve: () => import('./commands/serve.ts'),
+  export: () => import('./commands/export.ts'),
   verify: () => import('./commands/verify.ts'),
   bench: () => import('./commands/bench.ts'),
   doctor: () => import('./commands/doctor.ts'),

@@ -4,7 +4,7 @@ import type { Selection } from '../../recipe/select/types.ts';
 import { printable } from '../../render/format.ts';
 import { resolveForecast } from '../../search/forecast/options.ts';
 import { forecastText } from '../../search/forecast/text.ts';
-import { REPORT_PAGE } from '../../search/optimise/files.ts';
+import { REPORT_PAGE } from '../../search/study/report-files.ts';
 import type { Context } from '../terminal/context.ts';
 import { requireEvaluator } from './evaluator.ts';
 import { reportStudy } from './search.ts';

@@ -9,7 +9,7 @@ import { wrap } from '../../render/wrap.ts';
 import { refuseForTrainers, resolveScores } from '../../search/grid/options.ts';
 import { planScoredGrid } from '../../search/grid/plan.ts';
 import { gridScoresText } from '../../search/grid/text.ts';
-import { REPORT_PAGE } from '../../search/optimise/files.ts';
+import { REPORT_PAGE } from '../../search/study/report-files.ts';
 import { slurmFolder, thenScript } from '../submit/slurm-script.ts';
 import type { Context } from '../terminal/context.ts';
 import type { ServeFlags } from '../terminal/serving.ts';
@@ -26,7 +26,7 @@ export interface ScoringFlags extends Omit<GridScoreOptions, keyof GridOptions |
 
 const NAMES = [
   ...(['eval', 'scores', 'metric', 'goal', 'metricFile', 'metricRegex', 'timeout', 'evalSetup', 'evalCancel', 'evalServer'] as const),
-  ...(['gpus', 'parallel', 'work', 'dir', 'validate', 'validateMetric'] as const),
+  ...(['gpus', 'parallel', 'work', 'dir', 'log', 'validate', 'validateMetric'] as const),
 ] as const satisfies readonly (keyof ScoringFlags)[];
 
 /** Options beside a grid file, as the command line has them. */
@@ -57,7 +57,14 @@ export function splitScoring<T extends ScoringFlags & Parameters<typeof refuseOf
     };
     return { making: omit(making as { keep?: boolean }, ['keep']) as SplitFlags<T>['making'], scoring };
   }
-  const others = { goal: '--goal', work: '--work', dir: '--dir', validate: '--validate', validateMetric: '--validate-metric' };
+  const others = {
+    goal: '--goal',
+    work: '--work',
+    dir: '--dir',
+    log: '--log',
+    validate: '--validate',
+    validateMetric: '--validate-metric',
+  };
   requireNoEvaluation({ ...(flags as object), keep: flags.keep || undefined }, { ...others, keep: '--keep' });
   return { making, scoring: null };
 }

@@ -161,6 +161,20 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     ]),
   ).addOption(debug());
 
+  add('export', 'log the scores of a search, soup, forecast, grid or watch to files and dashboards', [
+    new Argument('<trials>', 'trials.jsonl, or the folder that it lies in'),
+  ])
+    .addOption(
+      listOption(
+        '--to <kind>',
+        'csv, jsonl, tensorboard (beside the trials, or KIND=PATH), wandb, mlflow: may be repeated (required)',
+        parseText,
+      ),
+    )
+    .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only paths'))
+    .addOption(debug());
+
   add('verify', "check a merge: checksums, structure, recomputation from its inputs; or a checkpoint by its writer's own checksums", [
     new Argument('<checkpoint>', 'folder or file that a merge wrote, or a checkpoint with an integrity.json (Megatron-core)'),
   ])

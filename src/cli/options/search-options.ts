@@ -43,6 +43,7 @@ export function addWatchScoreOptions(command: Command): Command {
       ),
     )
     .addOption(calibrateOption())
+    .addOption(logOption())
     .addOption(
       valueOption('--dir <path>', 'folder of scores, logs and the page live.html (default: scores in the folder of the merges)', parsePath),
     )
@@ -106,6 +107,7 @@ export function addScoringOptions(command: Command): Command {
         parsePath,
       ),
     )
+    .addOption(logOption())
     .addOption(
       flag(
         '--submit',
@@ -119,8 +121,17 @@ export function addStudyOptions(command: Command, { folder = 'OUT.search', outpu
   return command
     .addOption(valueOption('--dir <path>', `folder of trials, logs and reports (default: ${folder})`, parsePath))
     .addOption(flag('-f, --force', `begin anew where there is a study${output ? ', and replace an existing output' : ''}`))
-    .addOption(flag('--resume', 'go on with what is in the folder'));
+    .addOption(flag('--resume', 'go on with what is in the folder'))
+    .addOption(logOption());
 }
+
+/** Where scores go as they come. */
+const logOption = () =>
+  listOption(
+    '--log <kind>',
+    'log scores as they come, may be repeated: csv, jsonl, tensorboard (beside the trials, or KIND=PATH), wandb, mlflow',
+    parseText,
+  );
 
 export function addSearchOptions(command: Command): Command {
   command

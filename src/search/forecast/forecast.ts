@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
-import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
+import { logsOf } from '../export/logs.ts';
+import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../study/report-files.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
 import { checkedMembers, openSession, type Session } from '../study/session.ts';
 import type { RoundTrial } from '../study/trials.ts';
@@ -43,6 +44,7 @@ export async function forecast(options: ForecastOptions, { signal, onEvent }: Fo
 
 async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<ForecastDocument> {
   const resolved = resolveForecast(given);
+  const observe = logsOf(resolved.log);
   const members = await checkedMembers(resolved, signal);
   const { window = slidingWindow(members.pool.length) } = resolved;
   const options = { ...resolved, window };
@@ -51,7 +53,7 @@ async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => 
   checkBranches(options.calibrate ?? [], ends);
   const leg = { name: 'windows', parameters, axes: [], members: members.pool };
   const own = { kind: 'forecast', legs: [leg], noise: 'shared', sampler: 'windows', seed: 0 } as const;
-  const session = await openSession(options, members, own, { emit, signal });
+  const session = await openSession(options, members, own, { emit, signal, observe });
   try {
     refuseOthers(session, requests);
     if (given.window === undefined && window < DEFAULT_WINDOW) {

@@ -11,10 +11,12 @@ import { surveyGrid } from '../../merge/grid/survey.ts';
 import { leftTexts } from '../../merge/grid/text.ts';
 import { refuseUnsound } from '../../merge/members/look.ts';
 import { plural } from '../../render/format.ts';
-import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
+import { checkLog, writeLog } from '../export/log-kinds.ts';
+import { logTargets } from '../export/logs.ts';
 import { recipeKey } from '../space/key.ts';
 import { refuseForeignReports } from '../study/folder.ts';
 import { Records } from '../study/records.ts';
+import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../study/report-files.ts';
 import { metricTexts, readOptions } from '../study/scorer.ts';
 import { type StudyIdentity, TRIALS_FILE, type TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent } from '../study/types.ts';
@@ -45,6 +47,8 @@ export async function givenScores(
   const folder = options.scores!;
   await refuseStudy(options.dir);
   await refuseForeignReports(options.dir);
+  const targets = logTargets(options.log ?? []);
+  for (const target of targets) await checkLog(target, options.dir, null);
   const survey = await surveyGrid({ grid, options: { ...making, force: true }, asked: { outputs: [] }, signal });
   const leftOut = leftOutOfArms(survey.arms);
   if (options.strict) refuseUnsound([...gridWarnings(survey), ...leftOut]);
@@ -96,6 +100,8 @@ export async function givenScores(
   const { gridPage } = await import('./page.ts');
   await replaceFile(join(options.dir, RESULT_FILE), `${JSON.stringify(written, null, 2)}\n`);
   await replaceFile(join(options.dir, REPORT_PAGE), gridPage(written));
+  const stored = { identity: records.identity(identity), trials: trials.map((trial) => records.trial(trial)) };
+  for (const target of targets) await writeLog(target, options.dir, stored, REPORT_PAGE);
   return document;
 }
 

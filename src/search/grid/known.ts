@@ -37,7 +37,7 @@ export function studyRequest(options: ResolvedScores['options']): StudyRequest {
   return {
     ...pick(options, ['metrics', 'metricFile', 'metricRegex', 'goal', 'timeout', 'evalSetup', 'evalCancel', 'evalServer']),
     ...pick(options, ['gpus', 'parallel']),
-    ...pick(options, ['like', 'names', 'config', 'shardSize', 'baseModelId', 'dir', 'work', 'resume', 'force']),
+    ...pick(options, ['like', 'names', 'config', 'shardSize', 'baseModelId', 'dir', 'work', 'resume', 'force', 'log']),
     ...pick(options, [...keysOf(CHECKS), ...keysOf(MACHINE), ...keysOf(TRUST), ...keysOf(LAUNCH)]),
     eval: command,
     inputs: [options.run],

@@ -14,7 +14,7 @@ import { OF_EVALUATION } from '../study/taken.ts';
 export interface GridScoreOptions
   extends Omit<GridOptions, 'keep' | 'ranks' | 'rankTimeout'>,
     Omit<EvaluationSettings, 'eval'>,
-    Pick<StudyRequest, 'work' | 'resume' | 'force'> {
+    Pick<StudyRequest, 'work' | 'resume' | 'force' | 'log'> {
   /** Scores a model: see docs/evaluators.md. Either this, or `scores`. */
   readonly eval?: EvaluationSettings['eval'] | undefined;
   /**
@@ -38,6 +38,7 @@ const OF_SCORING = {
   eval: { kind: 'command' },
   scores: { kind: 'path' },
   dir: { kind: 'path' },
+  log: { kind: 'texts' },
   work: { kind: 'path' },
   validate: { kind: 'command' },
   validateMetrics: OF_EVALUATION.metrics,

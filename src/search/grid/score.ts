@@ -6,9 +6,10 @@ import { grid as makeGrid } from '../../merge/grid/grid.ts';
 import { batchText, leftTexts } from '../../merge/grid/text.ts';
 import { refuseUnsound } from '../../merge/members/look.ts';
 import { checkMachine } from '../../merge/run.ts';
-import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
+import { logsOf } from '../export/logs.ts';
 import { validateTrials } from '../optimise/validation.ts';
 import type { Candidate } from '../space/types.ts';
+import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../study/report-files.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
 import { checkEvaluation, checkFolders, openSession, type Session } from '../study/session.ts';
 import type { RoundTrial } from '../study/trials.ts';
@@ -64,6 +65,7 @@ async function runEvaluated(resolved: ResolvedScores, emit: (event: StudyEvent) 
   const { validate } = options;
   const request = studyRequest(options);
   checkEvaluation(request);
+  const observe = logsOf(options.log);
   const warned: Warning[] = [];
   const before = options.resume ? ((await readTrials(join(options.dir, TRIALS_FILE)))?.identity.members ?? []) : [];
   const look = async () => {
@@ -83,7 +85,7 @@ async function runEvaluated(resolved: ResolvedScores, emit: (event: StudyEvent) 
   const sorts = [
     ...new Map([...known.candidates.values()].map(({ candidate }) => [JSON.stringify(candidate.treatment), candidate])).values(),
   ];
-  const session = await openSession(request, known.members, own, { emit, signal, sorts, lying: known.lying, gone: known.gone });
+  const session = await openSession(request, known.members, own, { emit, signal, sorts, lying: known.lying, gone: known.gone, observe });
   const second = validate === undefined ? undefined : { ...options, validate };
   try {
     for (const text of leftTexts(survey.left)) emit({ type: 'note', text });

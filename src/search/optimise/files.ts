@@ -1,9 +1,4 @@
 import { relative, resolve } from 'node:path';
-import { onOutput } from '../../base/disk/io-error.ts';
-import { newId } from '../../base/disk/new-id.ts';
-import { writeNewFile } from '../../base/disk/own-file.ts';
-import { removeTree } from '../../base/disk/remove-tree.ts';
-import { SYSTEM } from '../../base/disk/system.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { recipeYaml } from '../../recipe/file/write.ts';
 import { CHECKS } from '../../recipe/options.ts';
@@ -16,25 +11,6 @@ import type { MergeSettings, TakingPart } from '../study/merges.ts';
 export const BEST_RECIPE = 'best.yaml';
 /** Of the mean of the last of the run, which a search is only compared with. */
 export const REFERENCE_RECIPE = 'sma.yaml';
-export const REPORT_PAGE = 'report.html';
-export const RESULT_FILE = 'result.json';
-
-/**
- * Puts a file of a study in the place of the one before, at once and whole. @throws MergeError of the side of
- * outputs
- */
-export async function replaceFile(file: string, text: string): Promise<void> {
-  const draft = `${file}.${newId()}.draft`;
-  await onOutput('write', file, async () => {
-    try {
-      await writeNewFile(SYSTEM, draft, text);
-      await SYSTEM.fs.rename(draft, file);
-    } finally {
-      await removeTree(SYSTEM, draft);
-    }
-  });
-}
-
 export interface RecipeOfTrial {
   readonly folder: string;
   /** Where `merge run` would make it. */

@@ -7,8 +7,9 @@ import { checkpointLabels } from '../../render/labels.ts';
 import type { Baseline } from '../conclusion/types.ts';
 import type { Params } from '../space/types.ts';
 import type { Trial, TrialKind } from '../study/types.ts';
+import { KIND_WORDS, paramsText } from '../study/words.ts';
 import type { SearchDocument } from './types.ts';
-import { BASELINE_WORDS, goalWords, KIND_WORDS, paramsText } from './words.ts';
+import { BASELINE_WORDS, goalWords } from './words.ts';
 
 /** A trial that has a score. */
 export type TrialWithScore = Trial & { readonly score: number };

@@ -5,9 +5,9 @@ import { badge, type Tone } from '../../render/html/page.ts';
 import { formatNumber, plainNumber } from '../../render/numbers.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
 import type { Trial } from '../study/types.ts';
-import { scoreText } from '../study/words.ts';
+import { KIND_WORDS, paramText, scoreText } from '../study/words.ts';
 import type { SearchDocument } from './types.ts';
-import { chosenByText, KIND_WORDS, membersText, paramOf, paramText } from './words.ts';
+import { chosenByText, membersText, paramOf } from './words.ts';
 
 /** Beyond these a table of metrics is for the JSON. */
 const MOST_METRICS = 24;

@@ -8,10 +8,11 @@ import { isPublished } from '../../merge/plan/outputs/finished.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import type { TakingPart } from '../study/merges.ts';
 import { plainCommand, type Records } from '../study/records.ts';
+import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../study/report-files.ts';
 import type { Session } from '../study/session.ts';
 import type { Ending, StudyEvent } from '../study/types.ts';
 import { type DocumentInput, referenceTrial, searchDocument } from './document.ts';
-import { BEST_RECIPE, REFERENCE_RECIPE, REPORT_PAGE, RESULT_FILE, recipeOfTrialText, replaceFile } from './files.ts';
+import { BEST_RECIPE, REFERENCE_RECIPE, recipeOfTrialText } from './files.ts';
 import type { SearchOptions } from './options.ts';
 import type { SearchDocument } from './types.ts';
 

@@ -1,6 +1,7 @@
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import type { Goal } from '../../checkpoints/results/types.ts';
+import { logsOf } from '../export/logs.ts';
 import { commandSampler } from '../sampler/command.ts';
 import { samplerByName } from '../sampler/samplers.ts';
 import type { Sampler } from '../sampler/types.ts';
@@ -61,6 +62,7 @@ export async function openSearch(
   signal: AbortSignal,
   driver?: StudyDriver,
 ): Promise<OpenSearch> {
+  const observe = logsOf(options.log);
   const members = await checkedMembers(options, signal);
   const { all, pool } = members;
   if (pool.length < 2) {
@@ -79,7 +81,7 @@ export async function openSearch(
   };
   const roles = [...new Set(legs.flatMap(({ space }) => space.roles))];
   const afterwards = expectedValidations(options, members, { legs: legs.length, singles: options.scoreMembers ?? false });
-  const session = await openSession(options, members, own, { emit, signal, driver, roles, afterwards });
+  const session = await openSession(options, members, own, { emit, signal, driver, roles, afterwards, observe });
   const samplers = new Map<number, Sampler>();
   const samplerOf = (leg: Leg) => {
     const made = samplers.get(leg.index) ?? makeSampler(options, leg, session.goal());

@@ -1,5 +1,6 @@
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
+import { logsOf } from '../export/logs.ts';
 import { checkedMembers, type OwnIdentity, openSession } from '../study/session.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { checkSearch, expectedValidations, type SoupOptions } from './options.ts';
@@ -33,6 +34,7 @@ export async function soup(options: SoupOptions, { signal, onEvent }: SearchRunO
 async function runSoup(given: SoupOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<SearchDocument> {
   checkSearch(given, 'soup');
   const options = searchFolder(given);
+  const observe = logsOf(options.log);
   const members = await checkedMembers(options, signal);
   const { all, pool } = members;
   if (pool.length < 2) {
@@ -49,6 +51,6 @@ async function runSoup(given: SoupOptions, emit: (event: StudyEvent) => void, si
     seed,
   };
   const afterwards = expectedValidations(options, members, { legs: 1, singles: true });
-  const session = await openSession(options, members, own, { emit, signal, afterwards });
+  const session = await openSession(options, members, own, { emit, signal, afterwards, observe });
   return carryOut(options, session, soupRounds(session.identity, repeats), emit, signal);
 }

@@ -7,21 +7,10 @@ import type { Baseline, Conclusion } from '../conclusion/types.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
 import type { Params, ParamValue, SpaceParameter } from '../space/types.ts';
 import type { Ending, Trial, TrialKind } from '../study/types.ts';
+import { KIND_WORDS, paramsText, paramText } from '../study/words.ts';
 import type { SearchDocument } from './types.ts';
 
 /** Words that a search's page and its text in the terminal share. */
-
-export const KIND_WORDS: Record<TrialKind, string> = {
-  newest: 'newest',
-  uniform: 'uniform mean',
-  sma: 'SMA',
-  single: 'single',
-  trial: 'trial',
-  soup: 'soup',
-  window: 'window',
-  mean: 'plain mean',
-  output: 'output',
-};
 
 export const BASELINE_WORDS: Record<Baseline['name'], string> = {
   newest: 'newest',
@@ -84,25 +73,9 @@ export function gainBasis({ against, basis }: Conclusion): string {
   return [over, source].filter((text) => text !== '').join(', ');
 }
 
-/**
- * `window 6, method ema, alpha 0.2`, less what decides nothing (an alpha of a simple mean); what is outside
- * the space has no parameters.
- */
-export function paramsText(params: Params | null): string {
-  if (params === null) return '';
-  return Object.entries(params)
-    .filter(([name]) => hasEffect(name, params))
-    .map(([name, value]) => `${name} ${paramText(value)}`)
-    .join(', ');
-}
-
 /** What a trial tried of a parameter; undefined where it has none of that name. */
 export function paramOf(params: Params | null | undefined, name: string): ParamValue | undefined {
   return params != null && Object.hasOwn(params, name) ? params[name] : undefined;
-}
-
-export function paramText(value: number | string | undefined): string {
-  return typeof value === 'number' ? plainNumber(value, 4) : (value ?? '–');
 }
 
 /** What a recipe is called: its parameters, or what it is where it lies outside the space. */

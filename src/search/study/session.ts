@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { MergeError } from '../../base/errors.ts';
+import { MergeError, type Warning } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
 import { commandWords } from '../../base/machine/command-words.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
@@ -24,7 +24,7 @@ import { foundTrials, Records, resumedTrials } from './records.ts';
 import { commandText, type EvaluationSettings, metricTexts, readOptions, scorerOf } from './scorer.ts';
 import { Study } from './study.ts';
 import type { ScoreModel } from './trials.ts';
-import { readTrials, type StudiedMember, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
+import { readTrials, type StoredTrials, type StudiedMember, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
 import type { StudyEvent } from './types.ts';
 
 /** What a study needs to know, whatever it tries. */
@@ -41,12 +41,31 @@ export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationS
   readonly keep?: boolean | undefined;
   /** Go on with what is in `dir`. */
   readonly resume?: boolean | undefined;
+  /** Where scores are logged as they come: `csv`, `jsonl`, `tensorboard`, each alone or with `=PATH`; `wandb`, `mlflow`. */
+  readonly log?: readonly string[] | undefined;
   /** Begin anew, whatever is in `dir`, and replace an existing output; with `resume` only the latter. */
   readonly force?: boolean | undefined;
 }
 
 /** What of its identity only the kind of study knows. */
 export type OwnIdentity = Pick<StudyIdentity, 'kind' | 'legs' | 'noise' | 'sampler' | 'seed' | 'scored'>;
+
+/** What an observer sees of a study. */
+export interface ObservedStudy {
+  /** Of the trials. */
+  readonly folder: string;
+  /** All trials as files have them, in the order in which they ended. */
+  readonly stored: () => StoredTrials;
+  /** Says a warning once. */
+  readonly warn: (warnings: readonly Warning[]) => void;
+}
+
+/** What is told of trials that are on disk: it never ends a study. */
+export interface TrialObserver {
+  /** A trial came; returns at once. */
+  update(): void;
+  end(): Promise<void>;
+}
 
 /** A study that is under way. */
 export interface Session {
@@ -135,6 +154,8 @@ export async function openSession(
     readonly emit: (event: StudyEvent) => void;
     readonly signal: AbortSignal;
     readonly driver?: StudyDriver | undefined;
+    /** Opens what is told of each trial that is on disk. */
+    readonly observe?: (study: ObservedStudy) => Promise<TrialObserver>;
     /** Every trial has to have a score. */
     readonly whole?: boolean;
     /** Roles that trials give weights of their own. */
@@ -154,6 +175,7 @@ export async function openSession(
     const file = join(folder.path, TRIALS_FILE);
     const { members, identity, ...stored } = await storedTrials(folder, file, found, request, own);
     const records = new Records(folder.path, identity, { others: [request.output, request.like].filter((path) => path !== undefined) });
+    let observer: TrialObserver | null = null;
     const { study, work, bytes, merging, goal } = await startStudy(request, {
       driver: undefined,
       ...how,
@@ -162,7 +184,10 @@ export async function openSession(
       identity,
       records,
       stored,
+      onRecorded: () => observer?.update(),
     });
+    const written = () => ({ identity: records.identity(identity), trials: study.trials.map((trial) => records.trial(trial)) });
+    observer = (await how.observe?.({ folder: folder.path, stored: written, warn: (warnings) => study.warn(warnings) })) ?? null;
     return {
       study,
       folder,
@@ -175,7 +200,10 @@ export async function openSession(
       lying: how.lying,
       gone: how.gone,
       goal,
-      close: () => folder.close(),
+      close: async () => {
+        await observer?.end();
+        await folder.close();
+      },
     };
   } catch (error) {
     await folder.close();
@@ -212,6 +240,7 @@ interface Start {
   readonly emit: (event: StudyEvent) => void;
   readonly signal: AbortSignal;
   readonly driver: StudyDriver | undefined;
+  readonly onRecorded: () => void;
   readonly whole?: boolean;
   readonly roles?: readonly string[];
   readonly afterwards?: number;
@@ -264,6 +293,7 @@ async function startStudy(request: StudyRequest, start: Start) {
     whole,
     afterwards,
     emit,
+    onRecorded: start.onRecorded,
     score: scorer.score,
     onScore: (found) => {
       goal ??= goalOf(request.goal, found, reading);

@@ -43,5 +43,6 @@ export const OF_STUDY = {
   work: { kind: 'path' },
   keep: { kind: 'flag' },
   resume: { kind: 'flag' },
+  log: { kind: 'texts' },
   force: { kind: 'flag' },
 } as const satisfies Taken<StudyRequest>;

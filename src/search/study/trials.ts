@@ -53,6 +53,8 @@ export interface TrialOptions {
   /** Evaluations that come after those of the study, as its validation: for the time that is left. */
   readonly afterwards?: number | undefined;
   readonly emit: (event: StudyEvent) => void;
+  /** Told of each trial, scored or not, once it cannot be lost any more. */
+  readonly onRecorded?: (() => void) | undefined;
   /** Told of each score once it cannot be lost any more; may end the study by throwing. */
   readonly onScore?: ((score: Score) => void) | undefined;
 }
@@ -249,6 +251,7 @@ export class Trials {
       await appendTrial(join(folder.path, file), records.trial(trial), this.#told ? null : records.identity(identity), grown);
       this.#told = true;
       this.#done.push(trial);
+      this.#options.onRecorded?.();
       for (const wake of this.#wake.splice(0)) wake();
     });
     this.#writing = written.catch(() => {});

@@ -4,8 +4,8 @@ import { plainNumber } from '../../../src/render/numbers.ts';
 import { wrap } from '../../../src/render/wrap.ts';
 import { forecastText } from '../../../src/search/forecast/text.ts';
 import { searchText } from '../../../src/search/optimise/text.ts';
-import { gainText, paramText } from '../../../src/search/optimise/words.ts';
-import { scoreText } from '../../../src/search/study/words.ts';
+import { gainText } from '../../../src/search/optimise/words.ts';
+import { paramText, scoreText } from '../../../src/search/study/words.ts';
 import { sampleForecast } from '../../browser/sample-forecast.ts';
 import { type SampleKind, sampleSearch } from '../../browser/sample-search.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { MergeError, type Warning } from '../../../base/errors.ts';
 import { UNSAID } from '../../../checkpoints/results/goal.ts';
-import { RESULT_FILE, replaceFile } from '../../../search/optimise/files.ts';
+import { RESULT_FILE, replaceFile } from '../../../search/study/report-files.ts';
 import type { WatchState } from '../state.ts';
 import type { WatchEvent, WatchOptions } from '../types.ts';
 import { watchScores } from './document.ts';
@@ -10,7 +10,7 @@ import { nameOf, type Waiting } from './queue.ts';
 import type { WatchStudy } from './study.ts';
 
 /** The page that is written anew while the watch lives. */
-const LIVE_PAGE = 'live.html';
+export const LIVE_PAGE = 'live.html';
 /** Milliseconds between two writings at least. */
 const EVERY_MS = 1000;
 /** Seconds between two loads of it. */

@@ -4,6 +4,7 @@ import { MergeError } from '../../../base/errors.ts';
 import { optionName, worded } from '../../../base/option-words.ts';
 import { keysOf, omit } from '../../../base/pick.ts';
 import type { Taken } from '../../../recipe/given.ts';
+import { logTargets } from '../../../search/export/logs.ts';
 import type { BranchScore } from '../../../search/forecast/calibrate.ts';
 import type { EvaluationSettings } from '../../../search/study/scorer.ts';
 import { checkEvaluation } from '../../../search/study/session.ts';
@@ -20,6 +21,8 @@ export interface ScoreOptions extends Partial<Omit<EvaluationSettings, 'timeout'
   readonly calibrate?: readonly BranchScore[] | undefined;
   /** Folder of the scores, logs and the page; `scores` in the folder of the merges when absent. */
   readonly dir?: string | undefined;
+  /** Where scores are logged as they come: `csv`, `jsonl`, `tensorboard`, each alone or with `=PATH`; `wandb`, `mlflow`. */
+  readonly log?: readonly string[] | undefined;
   /** Folder for what evaluators are given that do not read the run's own form; `dir` when absent. */
   readonly work?: string | undefined;
 }
@@ -32,6 +35,7 @@ export const OF_SCORES = {
   calibrate: { kind: 'maps', of: { step: { kind: 'index', needed: true }, score: { kind: 'number', needed: true } } },
   dir: { kind: 'path' },
   work: { kind: 'path' },
+  log: { kind: 'texts' },
 } as const satisfies Taken<ScoreOptions>;
 
 /** Options of a watch that scores. */
@@ -53,7 +57,7 @@ export function scoresFolder({ dir, output }: Pick<ScoringOptions, 'dir' | 'outp
 }
 
 /** How models are scored, where a command does it; of results that are given, how they are read. */
-export function evaluationOf({ scores, calibrate, dir, work, ...settings }: ScoringOptions): EvaluationSettings {
+export function evaluationOf({ scores, calibrate, dir, work, log, ...settings }: ScoringOptions): EvaluationSettings {
   return { ...settings, eval: settings.eval ?? '' };
 }
 
@@ -76,6 +80,7 @@ export async function checkScoring(options: ScoringOptions): Promise<void> {
   }
   const twice = calibrate.find(({ step }, i) => calibrate.findIndex((other) => other.step === step) < i);
   if (twice !== undefined) throw new MergeError('E_OPTION', `${optionName('calibrate')} names step ${twice.step} twice`);
+  logTargets(options.log ?? []);
   if (command !== undefined) checkEvaluation(evaluationOf(options));
   const places = { [optionName('dir')]: scoresFolder(options), [optionName('scores')]: scores, [optionName('work')]: options.work };
   const real = (path: string) => SYSTEM.fs.realpath(path).catch(() => resolve(path));

@@ -139,7 +139,7 @@ export class Scoring {
   async end(isOver: boolean): Promise<void> {
     await Promise.allSettled(this.#running.values());
     await this.#page.end(isOver);
-    await this.#study.folder.close();
+    await this.#study.close();
   }
 
   /** What a kill left between a score and the state; failures get another try. */
@@ -191,7 +191,9 @@ export class Scoring {
     const candidate = { weights: members.map(({ weight }) => weight), of: [...members.keys()], parts: [] };
     const what = kind === 'single' ? ({ kind, params: { step } } as const) : ({ kind: 'output', params: { output: output! } } as const);
     const request = { ...what, candidate, point: null, leg: 0 };
-    return { id: this.#nextTrial++, request, recipe, repeatOf, growth: growthOf(this.#options, waiting) };
+    const growth = growthOf(this.#options, waiting);
+    this.#study.grow(growth);
+    return { id: this.#nextTrial++, request, recipe, repeatOf, growth };
   }
 
   /** Where a model lies, or why it cannot be scored. */
@@ -218,7 +220,6 @@ export class Scoring {
   async #told(waiting: Waiting, id: number): Promise<void> {
     const { state, emit } = this.#tools;
     const trial = this.#study.trials.trials.findLast((one) => one.id === id)!;
-    this.#study.grow(growthOf(this.#options, waiting));
     if (trial.status !== 'complete') {
       const log = join(this.#study.folder.path, 'logs', `trial-${String(id).padStart(4, '0')}.log`);
       const reason = trial.reason ?? trial.status;

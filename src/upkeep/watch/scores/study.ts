@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { MergeError } from '../../../base/errors.ts';
 import { goalOf } from '../../../checkpoints/results/goal.ts';
 import type { Goal } from '../../../checkpoints/results/types.ts';
+import { ScoreLogs } from '../../../search/export/logs.ts';
 import { differences } from '../../../search/study/differences.ts';
 import { StudyFolder } from '../../../search/study/folder.ts';
 import { Records } from '../../../search/study/records.ts';
@@ -17,6 +18,7 @@ import {
 } from '../../../search/study/trials-file.ts';
 import type { StudyEvent } from '../../../search/study/types.ts';
 import type { WatchOptions } from '../types.ts';
+import { LIVE_PAGE } from './live-page.ts';
 import { evaluationOf, scoresFolder } from './options.ts';
 
 /** The trials of a watch, and how models are scored. */
@@ -26,10 +28,12 @@ export interface WatchStudy {
   readonly records: Records;
   /** With all that was scored so far. */
   identity(): StudyIdentity;
-  /** Takes in what came with a trial. */
+  /** Takes in what comes with a trial, before it is scored. */
   grow(growth: StudyGrowth): void;
   /** Which scores are better; null before anything says it. */
   goal(): Goal | null;
+  /** Ends the logs, and gives the folder back. */
+  close(): Promise<void>;
   /** Runs what prepares for evaluations, the first time that it is asked for. */
   setup(): Promise<void>;
 }
@@ -62,6 +66,7 @@ export async function openWatchStudy(options: WatchOptions, signal: AbortSignal,
     }
     const identity = stored === null ? asked : { ...stored.identity, goal: asked.goal ?? stored.identity.goal };
     const arms = new Map<string, StudiedArm>();
+    let logs: ScoreLogs | null = null;
     const grow = ({ scored }: Pick<StudyGrowth, 'scored'>): void => {
       for (const arm of scored) arms.set(`${arm.recipe} ${arm.is[0]!.name}`, arm);
     };
@@ -71,13 +76,24 @@ export async function openWatchStudy(options: WatchOptions, signal: AbortSignal,
     const trials = new Trials({
       ...{ folder, file: TRIALS_FILE, members: [], identity, records, stored: stored?.trials ?? [], driver: 'scores', emit },
       score: scorer?.score ?? (() => Promise.reject(new Error('results are given'))),
+      onRecorded: () => logs?.update(),
       onScore: (score) => {
         goal ??= goalOf(options.goal, score, readOptions(settings));
       },
     });
+    const identityNow = () => ({ ...identity, scored: [...arms.values()] });
+    logs = await ScoreLogs.open({
+      ...{ log: options.log ?? [], folder: folder.path, page: LIVE_PAGE },
+      stored: () => ({ identity: records.identity(identityNow()), trials: trials.trials.map((trial) => records.trial(trial)) }),
+      warn: (warnings) => trials.warn(warnings),
+    });
+    const close = async (): Promise<void> => {
+      await logs?.end();
+      await folder.close();
+    };
     let prepared: Promise<void> | null = null;
     const setup = (): Promise<void> => (prepared ??= scorer?.setup(signal) ?? Promise.resolve());
-    return { folder, trials, records, identity: () => ({ ...identity, scored: [...arms.values()] }), grow, goal: () => goal, setup };
+    return { folder, trials, records, identity: identityNow, grow, close, goal: () => goal, setup };
   } catch (error) {
     await folder.close();
     throw error;

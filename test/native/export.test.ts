@@ -1,0 +1,330 @@
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { exportScores, search, type WatchEvent, type WatchOptions, watch } from '../../src/index.ts';
+import { temporaryFolder } from '../support/checkpoints.ts';
+import { readEventFile } from '../support/event-file.ts';
+import { steadyEntries, writeRun } from '../support/run-trees.ts';
+import { mergeError } from '../support/safetensors.ts';
+import { scoreOfBytes } from '../support/scored-watch.ts';
+
+let folder: ReturnType<typeof temporaryFolder>;
+const at = (...parts: string[]) => join(folder.path, ...parts);
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+afterEach(() => folder.remove());
+
+const ENTRIES = steadyEntries(12);
+const save = (first: number, last = first) =>
+  writeRun(
+    at('run'),
+    ENTRIES.slice(first - 1, last).map((entry, i) => ({ ...entry, seed: first + i })),
+  );
+
+/** Three endpoints of two windows, scored. */
+async function watched(log: readonly string[] = [], more: Partial<WatchOptions> = {}) {
+  const events: WatchEvent[] = [];
+  for (const last of [3, 4, 5]) {
+    save(last === 3 ? 1 : last, last);
+    const options: WatchOptions = { run: at('run'), output: at('merges'), once: true, settle: 0.01, threads: 1, windows: [2, 3], log };
+    await watch(
+      { ...options, eval: async (model) => ({ ...scoreOfBytes(model), stderr: 0.25, higherIsBetter: false }), ...more },
+      { onEvent: (event) => events.push(event) },
+    );
+  }
+  return events;
+}
+const scores = (...names: string[]) => at('merges', 'scores', ...names);
+const lines = (): { id: number; kind: string; score: number; params: Record<string, unknown> }[] =>
+  readFileSync(scores('trials.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+const eventFile = (place = scores('tensorboard')) => join(place, readdirSync(place).find((name) => name.includes('tfevents'))!);
+
+/** RFC 4180, a character at a time. */
+function readCsv(text: string): string[][] {
+  const rows: string[][] = [[]];
+  let field = '';
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!;
+    if (quoted && c === '"' && text[i + 1] === '"') field += text[i++];
+    else if (c === '"') quoted = !quoted;
+    else if (!quoted && (c === ',' || c === '\r')) {
+      rows.at(-1)!.push(field);
+      field = '';
+      if (c === '\r') {
+        rows.push([]);
+        i++;
+      }
+    } else field += c;
+  }
+  return rows.slice(0, -1);
+}
+
+describe('logs of a watch', () => {
+  it('have a row for each trial, with the endpoint, its tokens and the gain over the checkpoint alone', async () => {
+    await watched(['csv', 'jsonl']);
+    const [head, ...rows] = readCsv(readFileSync(scores('scores.csv'), 'utf8'));
+    const column = (name: string) => rows.map((row) => row[head!.indexOf(name)]);
+    const trials = lines();
+    expect(rows).toHaveLength(9);
+    expect(column('trial').map(Number)).toEqual(trials.map(({ id }) => id));
+    expect(column('score').map(Number)).toEqual(trials.map(({ score }) => score));
+    expect(column('step')).toEqual([3, 4, 5].flatMap((n) => [1, 2, 3].map(() => String(n * 100))));
+    expect(column('series')).toEqual([3, 4, 5].flatMap(() => ['single', 'w2ckpt-sma', 'w3ckpt-sma']));
+    const gains = column('gain');
+    trials.forEach(({ score }, i) => {
+      const single = trials[i - (i % 3)]!.score;
+      if (i % 3 === 0) expect(gains[i]).toBe('');
+      else expect(Number(gains[i])).toBeCloseTo(single - score, 12);
+    });
+    const json = readFileSync(scores('scores.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(json.map((row) => [String(row.trial), String(row.score), row.name])).toEqual(rows.map((row) => [row[1], row[8], row[3]]));
+  });
+
+  it('are event files whose checksums hold, by step and by tokens, with weights as text', async () => {
+    await watched(['tensorboard']);
+    const events = readEventFile(readFileSync(eventFile()));
+    expect(events[0]!.version).toBe('brain.Event:2');
+    const trials = lines();
+    const singles = trials.filter(({ kind }) => kind === 'single');
+    const scalars = (tag: string) => events.filter((event) => event.tag === tag).map(({ step, value }) => [step, value]);
+    expect(scalars('score/single')).toEqual([300, 400, 500].map((step, i) => [step, Math.fround(singles[i]!.score)]));
+    const tokens = scalars('by_tokens/score/single').map(([step]) => step);
+    expect(tokens).toEqual([300, 400, 500].map((step) => ENTRIES.find((entry) => entry.step === step)!.tokens ?? expect.any(Number)));
+    const merged = trials.filter(({ params }) => String(params.output).endsWith('-w2'));
+    expect(scalars('gain/w2ckpt-sma')).toEqual([300, 400, 500].map((step, i) => [step, Math.fround(singles[i]!.score - merged[i]!.score)]));
+    const texts = events.filter(({ tag }) => tag === 'recipe/w2ckpt-sma');
+    expect(texts.every(({ plugin }) => plugin === 'text')).toBe(true);
+    expect(texts[0]!.text).toContain('| checkpoint-200 | 0.5 |\n| checkpoint-300 | 0.5 |');
+    expect(events.find(({ tag }) => tag === 'about')!.text).toContain('[live.html](live.html)');
+  });
+
+  it('are the same afterwards, whenever they were cut off', async () => {
+    await watched(['tensorboard', 'csv']);
+    const [file, csv] = [eventFile(), readFileSync(scores('scores.csv'), 'utf8')];
+    const whole = readFileSync(file);
+    for (const keep of [0, 1, 11, 12, 100, Math.floor(whole.length / 2), whole.length - 1, whole.length]) {
+      truncateSync(file, keep);
+      await exportScores({ trials: at('merges', 'scores'), to: ['tensorboard', 'csv'] });
+      expect(readFileSync(file).equals(whole)).toBe(true);
+      writeFileSync(file, whole);
+    }
+    expect(readFileSync(scores('scores.csv'), 'utf8')).toBe(csv);
+    await exportScores({ trials: scores('trials.jsonl'), to: [`tensorboard=${at('tb')}`, `csv=${at('own.csv')}`] });
+    expect(readFileSync(eventFile(at('tb'))).equals(whole)).toBe(true);
+    expect(readFileSync(at('own.csv'), 'utf8')).toBe(csv);
+  });
+
+  it('end no watch where they cannot be written, and are made up for', async () => {
+    mkdirSync(at('tb'));
+    const strange = at('tb', 'events.out.tfevents.1.other');
+    save(1, 3);
+    const warnings: string[] = [];
+    await watch(
+      {
+        ...{ run: at('run'), output: at('merges'), once: true, settle: 0.01, threads: 1, log: [`tensorboard=${at('tb')}`] },
+        eval: async (model) => {
+          writeFileSync(strange, '');
+          return { ...scoreOfBytes(model), higherIsBetter: false };
+        },
+      },
+      { onEvent: (event) => void (event.type === 'warning' && warnings.push(`${event.warning.code} ${event.warning.message}`)) },
+    );
+    expect(warnings).toEqual([expect.stringMatching(/^W_LOG .* has an event file of another run, events\.out\.tfevents\.1\.other$/)]);
+    expect(lines()).toHaveLength(2);
+    rmSync(strange);
+    await exportScores({ trials: at('merges', 'scores'), to: [`tensorboard=${at('tb')}`] });
+    expect(readEventFile(readFileSync(eventFile(at('tb')))).filter(({ tag }) => tag === 'score/single')).toHaveLength(1);
+  });
+});
+
+describe('logs of a search', () => {
+  it('count trials, with the best so far', async () => {
+    save(1, 4);
+    await search({
+      ...{
+        inputs: [at('run')],
+        select: { last: 3 },
+        dir: at('search'),
+        trials: 5,
+        sampler: 'random',
+        threads: 1,
+        log: ['tensorboard', 'csv'],
+      },
+      eval: async (model) => ({ ...scoreOfBytes(model), higherIsBetter: true }),
+    });
+    const trials = readFileSync(at('search', 'trials.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const events = readEventFile(readFileSync(eventFile(at('search', 'tensorboard'))));
+    let best = Number.NEGATIVE_INFINITY;
+    const expected = trials.map(({ id, score }) => {
+      best = Math.max(best, score);
+      return [id, Math.fround(best)];
+    });
+    expect(events.filter(({ tag }) => tag === 'score/best so far').map(({ step, value }) => [step, value])).toEqual(expected);
+    expect(readCsv(readFileSync(at('search', 'scores.csv'), 'utf8'))).toHaveLength(trials.length + 1);
+  });
+});
+
+const told: [place: string, code: string, message: string][] = [];
+afterAll(() => {
+  for (const [place, code, message] of told) console.log(`  ${place.padEnd(46)} ${code.padEnd(16)} ${message.slice(0, 120)}`);
+  expect(new Set(told.map(([place, code]) => `${code} ${place}`)).size).toBe(told.length);
+});
+
+const CASES: readonly [
+  place: string,
+  code: string,
+  message: string,
+  prepare: () => void | Promise<void>,
+  to: () => readonly string[],
+  trials?: () => string,
+][] = [
+  [
+    'an unknown kind',
+    'E_OPTION',
+    "takes csv, jsonl, tensorboard, wandb, mlflow, each alone or with =PATH, and not 'tensorbord'",
+    () => {},
+    () => ['tensorbord'],
+  ],
+  ['a kind without its path', 'E_OPTION', 'csv= names no path', () => {}, () => ['csv=']],
+  ['a path of a tracker', 'E_OPTION', 'wandb has no path', () => {}, () => ['wandb=x']],
+  ['one kind twice', 'E_OPTION', 'names csv twice', () => {}, () => ['csv', 'csv']],
+  ['no kind', 'E_OPTION', 'nothing says what to export to', () => {}, () => []],
+  ['wandb without a run', 'E_OPTION', 'WANDB_RUN_ID does not name one', () => {}, () => ['wandb']],
+  ['mlflow without a run', 'E_OPTION', 'MLFLOW_RUN_ID does not name one', () => {}, () => ['mlflow']],
+  ['no trials', 'E_NOT_FOUND', 'there are no trials', () => {}, () => ['csv'], () => at('nowhere')],
+  [
+    'a file that is none of trials',
+    'E_TRIALS',
+    'line 1',
+    () => writeFileSync(at('x.jsonl'), '{"a":1}\n'),
+    () => ['csv'],
+    () => at('x.jsonl'),
+  ],
+  [
+    'a file of somebody',
+    'E_OUTPUT_EXISTS',
+    'is no log of scores',
+    () => writeFileSync(at('my.csv'), 'a,b\n1,2\n'),
+    () => [`csv=${at('my.csv')}`],
+  ],
+  [
+    'a CSV of another study',
+    'E_OUTPUT_EXISTS',
+    'holds the scores of another study',
+    () => writeFileSync(at('my.csv'), 'study,trial,kind\r\n0123456789ab,0,single\r\n'),
+    () => [`csv=${at('my.csv')}`],
+  ],
+  [
+    'JSON lines of another study',
+    'E_OUTPUT_EXISTS',
+    'holds the scores of another study',
+    () => writeFileSync(at('my.jsonl'), '{"study":"0123456789ab","trial":0}\n'),
+    () => [`jsonl=${at('my.jsonl')}`],
+  ],
+  [
+    'an event file of another run',
+    'E_OUTPUT_EXISTS',
+    'has an event file of another run',
+    () => {
+      mkdirSync(at('tb'));
+      writeFileSync(at('tb', 'events.out.tfevents.1700000000.host.1.0'), 'x');
+    },
+    () => [`tensorboard=${at('tb')}`],
+  ],
+  [
+    'an event file that was changed',
+    'E_OUTPUT_EXISTS',
+    'does not go on with these trials',
+    async () => {
+      await exportScores({ trials: at('merges', 'scores'), to: [`tensorboard=${at('tb')}`] });
+      const file = eventFile(at('tb'));
+      const bytes = readFileSync(file);
+      bytes[40]! ^= 1;
+      writeFileSync(file, bytes);
+    },
+    () => [`tensorboard=${at('tb')}`],
+  ],
+  [
+    'an event file that is a link',
+    'E_OUTPUT_KIND',
+    'tfevents',
+    async () => {
+      await exportScores({ trials: at('merges', 'scores'), to: [`tensorboard=${at('tb')}`] });
+      mkdirSync(at('linked'));
+      symlinkSync(eventFile(at('tb')), at('linked', eventFile(at('tb')).split('/').at(-1)!));
+    },
+    () => [`tensorboard=${at('linked')}`],
+  ],
+  ['a folder in the place of a CSV', 'E_NOT_READABLE', 'my.csv', () => mkdirSync(at('my.csv')), () => [`csv=${at('my.csv')}`]],
+  ['a folder that is not there', 'E_IO', 'nowhere', () => {}, () => [`csv=${at('nowhere', 'x.csv')}`]],
+  ['a file in the place of a folder', 'E_OUTPUT_KIND', 'tb', () => writeFileSync(at('tb'), ''), () => [`tensorboard=${at('tb')}`]],
+  [
+    'no Python',
+    'E_LOG',
+    'could not be started',
+    () => void Object.assign(process.env, { CKPT_MERGE_PYTHON: at('no-python') }),
+    () => ['wandb'],
+  ],
+  [
+    'a hook that fails',
+    'E_LOG',
+    'it ended with exit code 3: No module named wandb',
+    () => {
+      writeFileSync(at('python'), '#!/bin/sh\necho "No module named wandb" >&2\nexit 3\n');
+      chmodSync(at('python'), 0o755);
+      process.env.CKPT_MERGE_PYTHON = at('python');
+    },
+    () => ['wandb'],
+  ],
+];
+
+describe('what an export refuses', () => {
+  const before = { ...process.env };
+  afterEach(() => {
+    for (const name of ['CKPT_MERGE_PYTHON', 'WANDB_RUN_ID', 'MLFLOW_RUN_ID']) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  });
+
+  it.each(CASES)('%s', async (place, code, message, prepare, to, trials = () => at('merges', 'scores')) => {
+    await watched();
+    await prepare();
+    if (code === 'E_LOG') process.env.WANDB_RUN_ID = 'abc';
+    const was = readFileSync(scores('trials.jsonl'));
+    const error = await mergeError(() => exportScores({ trials: trials(), to: to() }));
+    told.push([place, error.code, error.message.replaceAll(folder.path, '')]);
+    expect(`${error.code}: ${error.message}`).toContain(message);
+    expect(error.code).toBe(code);
+    expect(readFileSync(scores('trials.jsonl')).equals(was)).toBe(true);
+    expect(existsSync(scores('logged-wandb.json'))).toBe(false);
+  });
+
+  it('tells a tracker of each row once, and of one whose gain came later again', async () => {
+    writeFileSync(at('python'), `#!/bin/sh\ncat >> '${at('rows.jsonl')}'\n`);
+    chmodSync(at('python'), 0o755);
+    Object.assign(process.env, { CKPT_MERGE_PYTHON: at('python'), WANDB_RUN_ID: 'abc' });
+    await watched(['wandb']);
+    await exportScores({ trials: at('merges', 'scores'), to: ['wandb'] });
+    const rows = readFileSync(at('rows.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(rows.map(({ trial }) => trial)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    // Another run knows nothing of them yet.
+    process.env.WANDB_RUN_ID = 'other';
+    await exportScores({ trials: at('merges', 'scores'), to: ['wandb'] });
+    expect(readFileSync(at('rows.jsonl'), 'utf8').trimEnd().split('\n')).toHaveLength(18);
+  });
+});
