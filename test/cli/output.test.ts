@@ -101,6 +101,8 @@ describe('completion', () => {
         'soup',
         'forecast',
         'report',
+        'serve',
+        'export',
         'verify',
         'bench',
         'doctor',

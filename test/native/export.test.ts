@@ -1,6 +1,17 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { exportScores, search, type WatchEvent, type WatchOptions, watch } from '../../src/index.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { readEventFile } from '../support/event-file.ts';
@@ -21,6 +32,18 @@ const save = (first: number, last = first) =>
     at('run'),
     ENTRIES.slice(first - 1, last).map((entry, i) => ({ ...entry, seed: first + i })),
   );
+
+/** The folder of a watch that scored three endpoints of two windows, made once; and the run beside it. */
+const made = temporaryFolder();
+beforeAll(async () => {
+  folder = made;
+  await watched();
+});
+afterAll(() => made.remove());
+/** A copy of it, where the test works. */
+function copied(): void {
+  for (const name of ['run', 'merges']) cpSync(join(made.path, name), at(name), { recursive: true });
+}
 
 /** Three endpoints of two windows, scored. */
 async function watched(log: readonly string[] = [], more: Partial<WatchOptions> = {}) {
@@ -66,7 +89,8 @@ function readCsv(text: string): string[][] {
 
 describe('logs of a watch', () => {
   it('have a row for each trial, with the endpoint, its tokens and the gain over the checkpoint alone', async () => {
-    await watched(['csv', 'jsonl']);
+    copied();
+    await exportScores({ trials: at('merges', 'scores'), to: ['csv', 'jsonl'] });
     const [head, ...rows] = readCsv(readFileSync(scores('scores.csv'), 'utf8'));
     const column = (name: string) => rows.map((row) => row[head!.indexOf(name)]);
     const trials = lines();
@@ -89,7 +113,8 @@ describe('logs of a watch', () => {
   });
 
   it('are event files whose checksums hold, by step and by tokens, with weights as text', async () => {
-    await watched(['tensorboard']);
+    copied();
+    await exportScores({ trials: at('merges', 'scores'), to: ['tensorboard'] });
     const events = readEventFile(readFileSync(eventFile()));
     expect(events[0]!.version).toBe('brain.Event:2');
     const trials = lines();
@@ -299,7 +324,7 @@ describe('what an export refuses', () => {
   });
 
   it.each(CASES)('%s', async (place, code, message, prepare, to, trials = () => at('merges', 'scores')) => {
-    await watched();
+    copied();
     await prepare();
     if (code === 'E_LOG') process.env.WANDB_RUN_ID = 'abc';
     const was = readFileSync(scores('trials.jsonl'));
