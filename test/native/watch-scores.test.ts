@@ -294,6 +294,44 @@ describe('a watch that takes results of another pipeline', () => {
   });
 });
 
+const FAILING: readonly [what: string, command: string, reason: string, more?: Partial<WatchOptions>][] = [
+  ['that fails', 'echo "CUDA out of memory" >&2; exit 3', 'exit code 3: CUDA out of memory'],
+  ['that is not there', 'no-such-evaluator', 'exit code 127'],
+  ['that is killed', 'kill -9 $$', 'SIGKILL'],
+  ['that hangs', 'sleep 100; : {model}', '0.3 s', { timeout: 0.3 }],
+  ['that prints nothing', 'true {model}', 'it printed no score'],
+  ['that prints garbage', 'head -c 3000 /dev/zero; : {model}', 'no score'],
+  ['that prints no number', 'echo score pending; : {model}', "'score pending'"],
+  ['whose score is not finite', 'echo nan; : {model}', 'NaN or infinite'],
+  ['whose JSON has no score', `echo '{"loss": 1}'; : {model}`, 'score'],
+  ['whose regular expression finds nothing', 'echo 1; : {model}', 'loss=', { metricRegex: 'loss=(\\S+)' }],
+  ['whose file is not there', 'true {model}', 'none.json', { metricFile: 'none.json' }],
+  ['that changes the model', 'chmod 600 "$MERGE_MODEL"/*.safetensors; echo 1', 'had its mode changed'],
+];
+
+describe('an evaluator in a watch', () => {
+  it.each(FAILING)('%s leaves a model without a score, and the watch goes on', async (_, command, reason, more) => {
+    save(1, 2);
+    const { summary, of } = await once({ eval: command, goal: 'minimize', ...more });
+    expect(summary.merges).toHaveLength(1);
+    expect(of('unscored').map(({ name }) => name)).toEqual(['checkpoint-200', 'merged-checkpoint-200']);
+    expect(of('unscored')[0]!.reason).toContain(reason);
+    expect(summary.failed).toHaveLength(2);
+    expect(document().endpoints.every(({ single }: { single: { score: null } | null }) => single === null || single.score === null)).toBe(
+      true,
+    );
+    expect(readFileSync(at('merges/scores/live.html'), 'utf8')).toContain('What has no score');
+  });
+
+  it('whose metric nobody knows ends the watch, after the merges', async () => {
+    save(1, 2);
+    const command = `echo '{"score": 1, "metrics": {"acc": 1}}'; : {model}`;
+    const error = await mergeError(() => once({ eval: command, goal: 'minimize', metrics: [{ name: 'accuracy', weight: 1 }] }));
+    expect(error.code).toBe('E_METRIC');
+    expect(mergesIn(at('merges'))).toEqual(['merged-checkpoint-200']);
+  });
+});
+
 const REFUSED: readonly [what: string, more: Partial<WatchOptions>, code: string, message: string][] = [
   ['two sources of scores', { eval: 'true', scores: 'given' }, 'E_OPTION', '`eval` and `scores` both say where scores come from'],
   ['an option of nothing', { metrics: [{ name: 'acc', weight: 1 }] }, 'E_OPTION', 'metrics is about scores, and nothing is scored'],
