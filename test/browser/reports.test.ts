@@ -7,12 +7,14 @@ import { lineChart } from '../../src/render/html/line-chart.ts';
 import { htmlPage } from '../../src/render/html/page.ts';
 import { forecastPage } from '../../src/search/forecast/page.ts';
 import { gridPage } from '../../src/search/grid/page.ts';
+import { livePage } from '../../src/search/optimise/live-page.ts';
 import { searchPage } from '../../src/search/optimise/page.ts';
 import { lowContrast } from './contrast.ts';
 import { hoverCell, hoverPlace, openPage, startBrowser } from './open-page.ts';
 import { sampleDiff } from './sample-diff.ts';
 import { sampleForecast } from './sample-forecast.ts';
 import { sampleGrid } from './sample-grid.ts';
+import { sampleUnderWay } from './sample-live.ts';
 import { sampleRouters } from './sample-routers.ts';
 import { sampleSearch } from './sample-search.ts';
 
@@ -29,6 +31,9 @@ const HOSTILE = [
   `{{constructor.constructor("alert(3)")()}}$\{alert(4)}`,
 ];
 
+/** Loads itself when these tests are over. */
+const LIVE = { now: 'evaluating trial 7', written: new Date().toISOString(), refresh: 3600, atLeastEvery: 60 };
+
 const PAGES = {
   'a diff': diffPage(sampleDiff({ layers: 6, experts: 8, checkpoints: 3 })),
   'a report on routers': routersPage(sampleRouters({ layers: 6, members: 4 })),
@@ -37,6 +42,7 @@ const PAGES = {
   'a validated search of a schedule': searchPage(sampleSearch('schedule', { trials: 25 })),
   'a forecast': forecastPage(sampleForecast({ calibrated: true })),
   'a scored grid': gridPage(sampleGrid({ failed: true })),
+  'a search under way': livePage(sampleUnderWay(), { title: 'Search' }, LIVE),
 };
 
 let browser: Browser;
@@ -251,6 +257,7 @@ describe('hostile names', () => {
       searchPage({ ...chain, onBounds: [{ parameter: name, side: 'low', text: name }] }),
       forecastPage({ ...sampleForecast({ calibrated: true, name }), warnings }),
       gridPage({ ...sampleGrid({ name, failed: true }), warnings }),
+      livePage(sampleUnderWay({ name }), { title: name }, { ...LIVE, now: name }),
     ];
   }
 

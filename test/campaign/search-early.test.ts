@@ -118,5 +118,5 @@ it('a search tells how far it is', async () => {
   };
   await search(optionsOf(searchPlace(), { trials: 6 }), { onEvent });
   expect(lines[0]).toMatch(/^evaluating trial 0 \(1 of 7\): the newest checkpoint/);
-  expect(lines.at(-1)).toMatch(/^evaluating trial \d \(7 of 7; best 0\.\d+ of trial \d; about \S+ \S+ left\): /);
+  expect(lines.at(-1)).toMatch(/^evaluating trial \d \(7 of 7; best so far 0\.\d+ of trial \d; about \S+ \S+ left\): /);
 });

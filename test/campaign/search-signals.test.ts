@@ -184,7 +184,7 @@ describe.concurrent('an evaluator', () => {
     expect(again.code, again.stderr).toBe(0);
     expect(readFileSync(log, 'utf8').trim().split('\n')).toHaveLength(7);
     expect(first.stderr).toContain('(1 of 7)');
-    expect(again.stderr).toMatch(/\(7 of 7; best \S+ of trial \d; about \d+ s left\)/);
+    expect(again.stderr).toMatch(/\(7 of 7; best so far \S+ of trial \d; about \d+ s left\)/);
     const done = await runDisturbed(searchWords(place, { eval: command }));
     expect(done.stderr, 'what has a conclusion is not gone on with unasked').toContain('error[E_OUTPUT_EXISTS]');
   });

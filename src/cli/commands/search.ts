@@ -5,10 +5,10 @@ import type { Selection } from '../../recipe/select/types.ts';
 import { printable } from '../../render/format.ts';
 import { searchText } from '../../search/optimise/text.ts';
 import { REPORT_PAGE } from '../../search/study/report-files.ts';
-import { studyLine } from '../../search/study/text.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { whileServing } from '../terminal/serving.ts';
+import { studyProgress } from '../terminal/study-progress.ts';
 import { requireEvaluator, requireNoEvaluation } from './evaluator.ts';
 import { type StudyFlags, studyOptions } from './study.ts';
 
@@ -56,13 +56,13 @@ export async function reportStudy<D extends object>(
 ): Promise<number> {
   const { terminal } = context;
   const kept: string[] = resume ? [folder] : [];
+  const progress = studyProgress(terminal, quiet);
   const onEvent = (event: StudyEvent): void => {
     if (event.type === 'trial' && kept.length === 0) kept.push(folder);
-    const line = quiet && event.type !== 'warning' ? '' : studyLine(event, terminal.err.colors);
-    if (line !== '') terminal.err.write(line);
+    progress.event(event);
   };
   const document = await whileServing(terminal, folder, { serve, serveTokenFile, quiet }, () =>
-    interruptible(terminal, (signal) => work({ signal, onEvent }), kept),
+    interruptible(terminal, (signal) => work({ signal, onEvent }), kept).finally(progress.end),
   );
   if (json) writeJson(context, document);
   else if (quiet) terminal.out.write(`${output ?? folder}\n`);

@@ -9,6 +9,8 @@ export interface Live {
   readonly written: string;
   /** Seconds between two loads of the page, by the browser alone. */
   readonly refresh: number;
+  /** Seconds after which it is written anew at the latest, while its work lives; absent where nothing says so. */
+  readonly atLeastEvery?: number;
 }
 
 /** Makes the browser load the page again, from a file as from a server, without a script. */
@@ -22,7 +24,8 @@ export function refreshing(live: Live | undefined): Markup | null {
  */
 export function liveBanner(live: Live | undefined): Markup | null {
   if (live === undefined) return null;
-  const { now, written, refresh } = live;
-  return html`<p class="live" role="status"><span class="badge neutral">under way</span> ${now} <small>Written <time datetime="${written}">${written.replace('T', ' ').replace(/\.\d+Z$/, ' UTC')}</time>; loads itself every ${refresh} s. Conclusions are drawn at the end, not from a moment of looking.</small></p>
+  const { now, written, refresh, atLeastEvery } = live;
+  const often = atLeastEvery === undefined ? null : html`, anew within ${atLeastEvery} s while the work lives`;
+  return html`<p class="live" role="status"><span class="badge neutral">under way</span> ${now} <small>Written <time datetime="${written}" data-within="${atLeastEvery}">${written.replace('T', ' ').replace(/\.\d+Z$/, ' UTC')}</time>${often}; loads itself every ${refresh} s. Conclusions are drawn at the end, not from a moment of looking.</small></p>
 `;
 }

@@ -61,6 +61,8 @@ async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => 
       emit({ type: 'note', text });
     }
     session.study.warn(warnings);
+    const [{ keepLive }, { FORECAST_TITLE, liveForecast }] = await Promise.all([import('../optimise/live-page.ts'), import('./page.ts')]);
+    keepLive(session, { title: FORECAST_TITLE, sections: liveForecast });
     await runRounds(session, roundsOf(requests), { signal });
     if (!session.study.trials.some(({ score }) => score !== null)) throw noTrial(session);
     return await finish(session, options.calibrate ?? []);
@@ -96,7 +98,8 @@ function refuseOthers({ study, folder }: Session, requests: readonly RoundTrial[
 
 /** Writes result and page into the folder. @throws MergeError E_CALIBRATE before anything is written */
 async function finish(session: Session, branches: readonly BranchScore[]): Promise<ForecastDocument> {
-  const { study, folder, identity, records } = session;
+  const { study, folder, identity, records, live } = session;
+  await live.end();
   const input: ForecastInput = {
     identity,
     goal: session.goal(),

@@ -1,3 +1,4 @@
+import type { Goal } from '../../checkpoints/results/types.ts';
 import { formatCount, formatSeconds, formatStep, plural } from '../../render/format.ts';
 import { type Column, table } from '../../render/html/figure.ts';
 import { type ChartAxis, type ChartPoint, lineChart } from '../../render/html/line-chart.ts';
@@ -5,11 +6,22 @@ import { type Content, html, type Markup } from '../../render/html/markup.ts';
 import { badge, htmlPage, list, type PageSection } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { plainNumber } from '../../render/numbers.ts';
+import type { StudyUnderWay } from '../optimise/live-page.ts';
 import { scoreLabel } from '../optimise/page-figures.ts';
 import { goalWords, spentText, trialCounts } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
+import { forecastDocument } from './document.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';
 import { decayedText, estimateText, forecastHeadline, outlierText, recoveredText, windowGainText } from './words.ts';
+
+/** What its page is called. */
+export const FORECAST_TITLE = 'Forecast of the merged score';
+
+/** What the scores so far show of a forecast under way. */
+export function liveForecast({ identity, trials, warnings }: StudyUnderWay, goal: Goal): readonly PageSection[] {
+  const document = forecastDocument({ identity, goal, trials, branches: [], reads: 0, warnings });
+  return [{ title: 'Along the run', parts: [forecastChart(document)] }];
+}
 
 /** The report of `merge forecast` as one HTML document. */
 export function forecastPage(document: ForecastDocument): string {
@@ -36,7 +48,7 @@ export function forecastPage(document: ForecastDocument): string {
     warnings.length === 0 ? null : { title: 'Warnings', parts: [list(warnings.map(({ message }) => message))] },
   ];
   return htmlPage({
-    title: 'Forecast of the merged score',
+    title: FORECAST_TITLE,
     summary: {
       headline: forecastHeadline(document),
       tone: scored ? 'neutral' : 'bad',

@@ -10,6 +10,9 @@ import { headlineOf } from './conclude.ts';
 import type { ArmScore, GridScores } from './types.ts';
 import { armScoreText, EARLIER, endText, overText, shapeText, wasGiven, windowRows } from './words.ts';
 
+/** What its page is called. */
+export const GRID_TITLE = 'Scores of a grid of merges';
+
 /** Columns of shapes that a table takes; of more the table of all outputs tells. */
 const MOST_SHAPES = 10;
 /** Lines in a chart that can be told apart. */
@@ -50,7 +53,7 @@ export function gridPage(document: GridScores): string {
     warnings.length === 0 ? null : { title: 'Warnings', parts: [list(warnings.map(({ message }) => message))] },
   ];
   return htmlPage({
-    title: 'Scores of a grid of merges',
+    title: GRID_TITLE,
     summary: {
       headline,
       tone: first.gainClaimed ? 'good' : scored ? 'neutral' : 'bad',

@@ -94,9 +94,11 @@ async function runEvaluated(resolved: ResolvedScores, emit: (event: StudyEvent) 
     // What was scored need not be there any more.
     const arms = survey.arms.filter(({ name, state }) => state !== 'gone' || !scored.has(name));
     session.study.warn([...warned, ...leftOut, ...gridWarnings({ ...survey, arms })]);
+    const [{ keepLive }, { GRID_TITLE }] = await Promise.all([import('../optimise/live-page.ts'), import('./page.ts')]);
+    keepLive(session, { title: GRID_TITLE });
     await runRounds(session, roundsOf(known, session), { signal });
     if (!session.study.trials.some(({ score }) => score !== null)) throw noTrial(session);
-    if (second !== undefined) await validated(second, session, known, emit, signal);
+    if (second !== undefined) await validated(second, session, known, signal);
     return await finish(session);
   } catch (error) {
     // What is there is shown as well as it can be.
@@ -151,7 +153,6 @@ async function validated(
   options: Parameters<typeof validateTrials>[0],
   session: Session,
   { candidates }: KnownArms,
-  emit: (event: StudyEvent) => void,
   signal: AbortSignal,
 ): Promise<void> {
   const { study, identity } = session;
@@ -159,7 +160,7 @@ async function validated(
   const recipeOf = (id: number) => study.trials.find((trial) => trial.id === id)!.recipe;
   const chosen = trialsOfSecondSet(document, newestEnd(identity.scored ?? [])).filter((id) => candidates.has(recipeOf(id)));
   const candidateOf = (id: number) => candidates.get(recipeOf(id))!.candidate;
-  if (document.artefact.chosen !== null) await validateTrials(options, session, { chosen, candidateOf }, emit, signal);
+  if (document.artefact.chosen !== null) await validateTrials(options, session, { chosen, candidateOf }, signal);
 }
 
 function gridInput({ study, identity, goal }: Session) {
@@ -168,7 +169,8 @@ function gridInput({ study, identity, goal }: Session) {
 
 /** Writes result and page into the folder. */
 async function finish(session: Session): Promise<GridScores> {
-  const { study, folder, identity, records } = session;
+  const { study, folder, identity, records, live } = session;
+  await live.end();
   const validation = await secondSet(folder.path, identity, study.trials);
   const input = { ...gridInput(session), validation };
   const document = gridScoresDocument(input);

@@ -13,9 +13,9 @@ import { type Asked, AskTellSession, type Driver } from './ask-tell.ts';
 import type { Told } from './ask-tell-message.ts';
 import { overAll } from './legs.ts';
 import { checkSearch, type SearchOptions } from './options.ts';
-import { checkOutput } from './result.ts';
+import { checkOutput, finishSearch } from './result.ts';
 import { nextAsked, roundsOf } from './rounds.ts';
-import { type OpenSearch, openSearch, searchFolder, wrapUp } from './search.ts';
+import { keepSearchLive, type OpenSearch, openSearch, searchFolder, wrapUp } from './search.ts';
 import type { SearchDocument } from './types.ts';
 
 export interface DriveOptions extends Omit<SearchOptions, 'eval'> {
@@ -52,6 +52,7 @@ export async function driveSearch(
   const ending = new AbortController();
   try {
     await checkOutput(options, session, signal);
+    await keepSearchLive(session);
     // Baselines come first where there is an evaluator; a driver that scores is handed them.
     if (desk === null) await runRounds(session, roundsOf({ ...rounds, trials: 2 }), { budget: options.budget, signal });
     const driver = new SearchDriver(open, desk, AbortSignal.any([signal, ending.signal]));
@@ -64,7 +65,7 @@ export async function driveSearch(
     ending.abort(new Error('the driver ended the search'));
     await driver.settled();
     try {
-      const document = await wrapUp(options, session, 'driver', emit, signal);
+      const document = await wrapUp(options, session, 'driver', signal);
       await talk.conclude({ ...document.conclusion, best: document.best }, signal);
       return document;
     } catch (error) {
@@ -72,6 +73,11 @@ export async function driveSearch(
         await talk.conclude({ ...unfounded(error.message), best: null }, signal);
       throw error;
     }
+  } catch (error) {
+    ending.abort(new Error('the search ended'));
+    // What is there is shown as well as it can be: a page that says that it is under way must not stay.
+    await finishSearch(options, session, { ended: 'interrupted', validation: undefined }).catch(() => {});
+    throw error;
   } finally {
     ending.abort(new Error('the search ended'));
     await open.session.close();

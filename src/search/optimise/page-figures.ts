@@ -44,9 +44,14 @@ export function scoreFocus(scores: readonly number[], goal: SearchDocument['goal
   return cut === 0 ? [...scores] : scores.filter((score) => Math.abs(score - best) <= cut);
 }
 
-/** Score by trial. Errors are drawn only where they are each trial's own. */
-export function progressChart(document: SearchDocument): Figure {
-  const { trials, noise, goal } = document;
+/**
+ * Score by trial. Errors are drawn only where they are each trial's own.
+ * @param isChain whether the trials are of several searches, of which each has a best
+ */
+export function progressChart(
+  document: Pick<SearchDocument, 'trials' | 'noise' | 'goal' | 'metric' | 'kind' | 'baselines'> & { readonly isChain: boolean },
+): Figure {
+  const { trials, noise, goal, isChain: chained } = document;
   const scored = scoredTrials(trials);
   const point = ({ id, score, stderr }: TrialWithScore): ChartPoint => ({
     x: id,
@@ -60,7 +65,6 @@ export function progressChart(document: SearchDocument): Figure {
     best = direction.best([best, score]);
     return { x: id, y: best };
   });
-  const chained = document.chain !== null;
   const failed = trials.filter(({ score }) => score === null).map(({ id }) => id);
   const levels = chained ? [] : levelsOf(document.baselines);
   return lineChart({

@@ -15,7 +15,10 @@ const MOST_METRICS = 24;
 const STATUS: Record<Trial['status'], Tone> = { complete: 'neutral', failed: 'bad', skipped: 'notice' };
 
 /** A row a trial, with the columns that any of them fills. @param labels of members by path */
-export function trialTable({ trials, space, best }: SearchDocument, labels: ReadonlyMap<string, string>): Markup {
+export function trialTable(
+  { trials, space, best }: Pick<SearchDocument, 'trials' | 'best'> & { readonly space: Pick<SearchDocument['space'], 'parameters'> },
+  labels: ReadonlyMap<string, string>,
+): Markup {
   const any = (has: (trial: Trial) => boolean): boolean => trials.some(has);
   const [stderr, repeats, cost] = [any((t) => t.stderr !== null), any((t) => t.repeatOf !== null), any((t) => t.cost !== null)];
   const by = any((t) => t.by !== null);

@@ -44,7 +44,12 @@ export function searchPage(document: SearchDocument): string {
     validationSection(document),
     greedySection(document, byPath),
     chainSection(document, labels),
-    scored.length === 0 ? null : { title: 'How the search went', parts: [progressChart(document), ...choiceParts(document)] },
+    scored.length === 0
+      ? null
+      : {
+          title: 'How the search went',
+          parts: [progressChart({ ...document, isChain: document.chain !== null }), ...choiceParts(document)],
+        },
     section(document.chain === null ? 'What it learned' : 'What it learned of the newest pair', spaceFigures(document)),
     section(
       'Who weighs how much',
@@ -58,7 +63,7 @@ export function searchPage(document: SearchDocument): string {
   const outdone = conclusion.reference?.beyondNoise === true;
   const tone: Tone = best === null ? 'bad' : conclusion.gainClaimed && !outdone ? 'good' : 'neutral';
   return htmlPage({
-    title: titleOf(document),
+    title: searchTitle({ kind: document.kind, ...document.space, members: document.members.length, pairs: document.chain?.length ?? null }),
     summary: {
       headline,
       tone,
@@ -69,10 +74,21 @@ export function searchPage(document: SearchDocument): string {
   });
 }
 
-function titleOf({ kind, space, members, chain }: SearchDocument): string {
-  if (kind === 'soup') return `Soup of ${members.length} checkpoints`;
-  const names = space.parameters.map(({ name }) => name);
-  if (chain !== null) return `Search of λ over ${chain.length} adjacent pairs`;
+/** What the page of a search or a soup is called. @param pairs of a chain */
+export function searchTitle({
+  kind,
+  parameters,
+  members,
+  pairs,
+}: {
+  readonly kind: SearchDocument['kind'];
+  readonly parameters: SearchDocument['space']['parameters'];
+  readonly members: number;
+  readonly pairs: number | null;
+}): string {
+  if (kind === 'soup') return `Soup of ${members} checkpoints`;
+  const names = parameters.map(({ name }) => name);
+  if (pairs !== null) return `Search of λ over ${pairs} adjacent pairs`;
   return `Search over ${names.length > MOST_NAMED || names.length === 0 ? `${names.length} parameters` : names.join(', ')}`;
 }
 

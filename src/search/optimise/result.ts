@@ -10,7 +10,7 @@ import type { TakingPart } from '../study/merges.ts';
 import { plainCommand, type Records } from '../study/records.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../study/report-files.ts';
 import type { Session } from '../study/session.ts';
-import type { Ending, StudyEvent } from '../study/types.ts';
+import type { Ending } from '../study/types.ts';
 import { type DocumentInput, referenceTrial, searchDocument } from './document.ts';
 import { BEST_RECIPE, REFERENCE_RECIPE, recipeOfTrialText } from './files.ts';
 import type { SearchOptions } from './options.ts';
@@ -28,7 +28,8 @@ export interface SearchEnd {
 
 /** Writes document, recipe of the best and page into the folder of a search. */
 export async function finishSearch(options: SearchOptions, session: Session, end: SearchEnd): Promise<SearchDocument> {
-  const { study, folder, identity, records, members } = session;
+  const { study, folder, identity, records, members, live } = session;
+  await live.end();
   await writeReference(session);
   const input: DocumentInput = {
     identity,
@@ -121,14 +122,8 @@ export async function checkOutput({ output: path, force }: SearchOptions, sessio
  * Merges the best recipe into the output; one that an earlier run of the search made is left as it is, or
  * replaced. @throws MergeError as {@link checkOutput}
  */
-export async function makeOutput(
-  options: SearchOptions,
-  session: Session,
-  document: SearchDocument,
-  emit: (event: StudyEvent) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const { study, folder } = session;
+export async function makeOutput(options: SearchOptions, session: Session, document: SearchDocument, signal: AbortSignal): Promise<void> {
+  const { study, folder, emit } = session;
   const path = options.output!;
   const { trial } = document.best!;
   if (await isMergeOf(trial, path, session, signal)) return;

@@ -124,7 +124,7 @@ async function runSearch(given: SearchOptions, emit: (event: StudyEvent) => void
   checkSearch(given);
   const options = searchFolder(given);
   const { session, rounds } = await openSearch(options, emit, signal);
-  return carryOut(options, session, roundsOf(rounds), emit, signal);
+  return carryOut(options, session, roundsOf(rounds), signal);
 }
 
 /**
@@ -134,13 +134,13 @@ export async function carryOut(
   options: SearchOptions & { readonly dir: string },
   session: Session,
   next: NextRound,
-  emit: (event: StudyEvent) => void,
   signal: AbortSignal,
 ): Promise<SearchDocument> {
   try {
     await checkOutput(options, session, signal);
+    await keepSearchLive(session);
     const ended = await runRounds(session, next, { budget: options.budget, signal });
-    return await wrapUp(options, session, ended, emit, signal);
+    return await wrapUp(options, session, ended, signal);
   } catch (error) {
     // What is there is shown as well as it can be: the error matters more than a page of it.
     await finishSearch(options, session, { ended: 'interrupted', validation: undefined }).catch(() => {});
@@ -148,6 +148,14 @@ export async function carryOut(
   } finally {
     await session.close();
   }
+}
+
+/** Has the page of a search or a soup written while it goes on. */
+export async function keepSearchLive(session: Session): Promise<void> {
+  const [{ keepLive }, { searchTitle }] = await Promise.all([import('./live-page.ts'), import('./page.ts')]);
+  const { kind, legs, pool } = session.identity;
+  const about = { kind: kind === 'soup' ? kind : 'search', members: pool.length, pairs: legs.length === 1 ? null : legs.length } as const;
+  keepLive(session, { title: searchTitle({ ...about, parameters: legs.at(-1)!.parameters }) });
 }
 
 /** Options with the folder in which the trials are kept. */
@@ -160,13 +168,12 @@ export async function wrapUp(
   options: SearchOptions & { readonly dir: string },
   session: Session,
   ended: Ending,
-  emit: (event: StudyEvent) => void,
   signal: AbortSignal,
 ): Promise<SearchDocument> {
   const { validate } = options;
-  const validation = validate === undefined ? undefined : await validateSearch({ ...options, validate }, session, emit, signal);
+  const validation = validate === undefined ? undefined : await validateSearch({ ...options, validate }, session, signal);
   const document = await finishSearch(options, session, { ended, validation });
   if (document.best === null) throw noTrial(session);
-  if (options.output !== undefined) await makeOutput(options, session, document, emit, signal);
+  if (options.output !== undefined) await makeOutput(options, session, document, signal);
   return document;
 }

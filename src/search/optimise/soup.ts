@@ -52,5 +52,5 @@ async function runSoup(given: SoupOptions, emit: (event: StudyEvent) => void, si
   };
   const afterwards = expectedValidations(options, members, { legs: 1, singles: true });
   const session = await openSession(options, members, own, { emit, signal, afterwards, observe });
-  return carryOut(options, session, soupRounds(session.identity, repeats), emit, signal);
+  return carryOut(options, session, soupRounds(session.identity, repeats), signal);
 }

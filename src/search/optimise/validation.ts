@@ -33,14 +33,13 @@ export interface ValidationOptions extends Omit<EvaluationSettings, 'eval'> {
 export async function validateSearch(
   options: SearchOptions & { readonly dir: string; readonly validate: NonNullable<SearchOptions['validate']> },
   session: Session,
-  emit: (event: StudyEvent) => void,
   signal: AbortSignal,
 ): Promise<ValidationScores | undefined> {
   const candidateOf = (id: number) => {
     const taken = takenBy(session, id);
     return overAll(taken, taken.members, session.members.all.length);
   };
-  return validateTrials(options, session, { chosen: trialsToValidate(session), candidateOf }, emit, signal);
+  return validateTrials(options, session, { chosen: trialsToValidate(session), candidateOf }, signal);
 }
 
 /**
@@ -51,10 +50,9 @@ export async function validateTrials(
   options: ValidationOptions,
   session: Session,
   { chosen, candidateOf }: { readonly chosen: readonly number[]; readonly candidateOf: (trial: number) => Candidate },
-  emit: (event: StudyEvent) => void,
   signal: AbortSignal,
 ): Promise<ValidationScores | undefined> {
-  const { study, folder, identity, records, members, merging, work, bytes, lying, gone } = session;
+  const { study, folder, identity, records, members, merging, work, bytes, lying, gone, emit } = session;
   if (chosen.length === 0) return undefined;
   const { validate: command, validateMetrics: metrics = options.metrics } = options;
   const own: StudyIdentity = { ...identity, kind: 'validation', evaluator: commandText(command), metrics: metricTexts(metrics) };

@@ -17,6 +17,7 @@ import type { Candidate } from '../space/types.ts';
 import { differences } from './differences.ts';
 import { refuseForeignReports, StudyFolder, type WorkFolder } from './folder.ts';
 import { grownIdentity, tellsAll } from './grown.ts';
+import { LiveReport } from './live-report.ts';
 import { FINGERPRINTS_AT_ONCE, type MembersRequest, type StudyMember, type StudyMembers, studyMembers, takenForSaves } from './members.ts';
 import { Merger, type MergeSettings, type TakingPart, takingPart } from './merges.ts';
 import { refuseRanks } from './one-process.ts';
@@ -83,6 +84,10 @@ export interface Session {
   readonly lying: ReadonlyMap<string, StudyMember> | undefined;
   /** Members that are not there any more: of merges that are. */
   readonly gone: readonly StudiedMember[] | undefined;
+  /** Its page while it goes on. */
+  readonly live: LiveReport;
+  /** Tells of what happens, the page too. */
+  readonly emit: (event: StudyEvent) => void;
   /** As a trial or the user says it, from the first score on. */
   goal(): Goal;
   close(): Promise<void>;
@@ -171,6 +176,11 @@ export async function openSession(
   },
 ): Promise<Session> {
   const folder = await StudyFolder.open(request.dir);
+  const live = new LiveReport();
+  const emit = (event: StudyEvent): void => {
+    how.emit(event);
+    live.hear(event);
+  };
   try {
     const file = join(folder.path, TRIALS_FILE);
     const { members, identity, ...stored } = await storedTrials(folder, file, found, request, own);
@@ -179,6 +189,7 @@ export async function openSession(
     const { study, work, bytes, merging, goal } = await startStudy(request, {
       driver: undefined,
       ...how,
+      emit,
       folder,
       members,
       identity,
@@ -199,8 +210,11 @@ export async function openSession(
       bytes,
       lying: how.lying,
       gone: how.gone,
+      live,
+      emit,
       goal,
       close: async () => {
+        await live.end();
         await observer?.end();
         await folder.close();
       },

@@ -1,13 +1,17 @@
 import type { Colors } from '../../render/colors.ts';
 import { warningText } from '../../render/error-text.ts';
-import { formatSeconds, printable } from '../../render/format.ts';
+import { printable } from '../../render/format.ts';
 import { plainNumber } from '../../render/numbers.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
-import type { StudyEvent, StudyProgress, Trial, TrialKind } from './types.ts';
+import { progressText } from './now.ts';
+import type { StudyEvent, Trial, TrialKind } from './types.ts';
 import { scoreText } from './words.ts';
 
-/** A line on stderr about what a study does; empty where there is nothing to say. */
-export function studyLine(event: StudyEvent, colors: Colors): string {
+/**
+ * A line on stderr about what a study does; empty where there is nothing to say.
+ * @param alone whether it stands without the lines before it: what was tried is then said with its score
+ */
+export function studyLine(event: StudyEvent, colors: Colors, alone = false): string {
   switch (event.type) {
     case 'merging':
       return `merging ${event.trials.length === 1 ? `trial ${event.trials[0]}` : `trials ${event.trials.join(', ')}`} in one read\n`;
@@ -16,29 +20,14 @@ export function studyLine(event: StudyEvent, colors: Colors): string {
     case 'retry':
       return `trial ${event.trial} asks to be tried again: attempt ${event.attempt + 1} in ${event.pauseSeconds} s\n`;
     case 'trial':
-      return `  ${event.validation ? 'validation of ' : ''}trial ${event.trial.id}: ${outcome(event.trial, colors)}\n`;
+      return `${alone ? '' : '  '}${event.validation ? 'validation of ' : ''}trial ${event.trial.id}${
+        alone ? `, ${aboutTrial(event.trial.kind, event.trial.params)}` : ''
+      }: ${outcome(event.trial, colors)}\n`;
     case 'note':
       return `${printable(event.text)}\n`;
     case 'warning':
       return warningText(event.warning, colors);
   }
-}
-
-/** ` (5 of 12; best 0.612 of trial 3; about 12 min left)`. */
-function progressText(progress: StudyProgress | undefined): string {
-  if (progress === undefined) return '';
-  const { step, of, best, secondsLeft } = progress;
-  const parts = [
-    `${step} of ${of}`,
-    ...(best === null ? [] : [`best ${scoreText(best.score, null)} of trial ${best.trial}`]),
-    ...(secondsLeft === null ? [] : [`about ${leftText(secondsLeft)} left`]),
-  ];
-  return ` (${parts.join('; ')})`;
-}
-
-/** A guess has no thousandths. */
-function leftText(seconds: number): string {
-  return seconds < 99.5 ? `${Math.max(1, Math.round(seconds))} s` : formatSeconds(seconds);
 }
 
 /** What a trial is, in a few words: `lambda 0.75`, `the newest checkpoint`. */

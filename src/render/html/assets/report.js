@@ -6,6 +6,23 @@
   const REACH = 8;
   for (const figure of document.querySelectorAll('figure.heat')) showCells(/** @type {HTMLElement} */ (figure));
   for (const figure of document.querySelectorAll('figure.line')) showPlaces(/** @type {HTMLElement} */ (figure));
+  for (const time of document.querySelectorAll('.live time')) showAge(/** @type {HTMLTimeElement} */ (time));
+
+  /**
+   * Says of a page that was to be written anew long ago that its work has probably ended.
+   * @param {HTMLTimeElement} time when it was written
+   */
+  function showAge(time) {
+    const within = Number(time.dataset.within ?? '');
+    const age = (Date.now() - Date.parse(time.dateTime)) / 1000;
+    // Clocks of two machines differ, and a busy one is late.
+    if (!(within > 0) || age < 3 * within + 60) return;
+    const banner = /** @type {HTMLElement} */ (time.closest('.live'));
+    const minutes = Math.round(age / 60);
+    const words =
+      minutes < 120 ? `${minutes} minutes` : minutes < 2880 ? `${Math.round(minutes / 60)} hours` : `${Math.round(minutes / 1440)} days`;
+    banner.append(line('strong', `By the clock here that was ${words} ago: what wrote this page was ended, or stands still.`));
+  }
 
   /**
    * Shows lines of text beside the pointer, and a shape in the drawing, as long as there is something under
