@@ -74,7 +74,7 @@ describe('merge routers', () => {
     const { code, out, err } = await routers('demo/runs/moe', '--last', '2', '--eval', metrics, ...words, '--json');
     expect([code, err]).toEqual([
       0,
-      expect.stringMatching(/evaluating trial 1 \(2 of 4; best 2 of trial 0; about \d+ s left\): router average\n/),
+      expect.stringMatching(/evaluating trial 1 \(2 of 4; best so far 2 of trial 0; about \d+ s left\): router average\n/),
     ]);
     expect((JSON.parse(out) as RouterReport).evaluation).toMatchObject({ goal: 'minimize', scores: Array(4).fill({ score: 2 }) });
   });

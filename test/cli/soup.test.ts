@@ -19,7 +19,7 @@ describe('merge soup', () => {
     expect(stdout).toMatch(/step 100 .* left out/);
     expect(stdout).toContain(join('best.search', 'report.html'));
     expect(stderr).toContain('evaluating trial 0 (1 of 6): the newest checkpoint');
-    expect(stderr).toMatch(/evaluating trial 1 \(2 of 6; best \S+ of trial 0; about \d+ s left\): a checkpoint alone, step 100/);
+    expect(stderr).toMatch(/evaluating trial 1 \(2 of 6; best so far \S+ of trial 0; about \d+ s left\): a checkpoint alone, step 100/);
     expect(existsSync(join(cwd, 'best', 'model.safetensors'))).toBe(true);
     const again = await runCli([...words, '--resume', '--json'], { cwd });
     expect(again.code).toBe(0);
