@@ -4,9 +4,8 @@ import type { Goal } from '../../checkpoints/results/types.ts';
 import { formatSeconds, formatStep, plural } from '../../render/format.ts';
 import { formatDifference, formatEstimate, plainNumber } from '../../render/numbers.ts';
 import type { Baseline, Conclusion } from '../conclusion/types.ts';
-import { hasEffect } from '../space/schedule-parameters.ts';
 import type { Params, ParamValue, SpaceParameter } from '../space/types.ts';
-import type { Ending, Trial, TrialKind } from '../study/types.ts';
+import type { Ending, Trial } from '../study/types.ts';
 import { KIND_WORDS, paramsText, paramText } from '../study/words.ts';
 import type { SearchDocument } from './types.ts';
 

@@ -18,9 +18,9 @@ const EVENTS: readonly StudyEvent[] = [
   { type: 'trial', trial: trial(4) },
 ];
 
-/** What a terminal shows in the end: what is erased is gone. */
+/** What a terminal shows in the end: what was erased is gone. */
 function shown(text: string): string[] {
-  return text.split('\n').map((line) => line.slice(line.lastIndexOf('\r\u001b[K') + 1).replace(/^\u001b\[K/, ''));
+  return text.split('\n').map((line) => line.split('\r\u001b[K').at(-1)!);
 }
 
 function told(options: Parameters<typeof fakeTerminal>[0], events = EVENTS, quiet = false): string {
