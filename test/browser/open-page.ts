@@ -42,6 +42,8 @@ export interface OpenOptions {
   readonly colorScheme?: 'light' | 'dark';
   readonly javaScriptEnabled?: boolean;
   readonly width?: number;
+  /** The file stays there until the browser is closed: for what loads itself again. */
+  readonly keep?: boolean;
 }
 
 /** Writes a document to a file and opens that, as a user would. */
@@ -49,7 +51,7 @@ export async function openPage(browser: Browser, text: string, options: OpenOpti
   const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-page-'));
   const file = join(folder, 'report.html');
   writeFileSync(file, text);
-  const { width = 1200, ...context } = options;
+  const { width = 1200, keep = false, ...context } = options;
   const page = await (await browser.newContext({ ...context, viewport: { width, height: 900 } })).newPage();
   const incidents: string[] = [];
   const url = pathToFileURL(file).href;
@@ -68,7 +70,8 @@ export async function openPage(browser: Browser, text: string, options: OpenOpti
     );
   });
   await page.goto(url);
-  rmSync(folder, { recursive: true });
+  if (keep) page.context().on('close', () => rmSync(folder, { recursive: true }));
+  else rmSync(folder, { recursive: true });
   return { page, incidents };
 }
 

@@ -9,6 +9,7 @@ import { forecastPage } from '../../src/search/forecast/page.ts';
 import { gridPage } from '../../src/search/grid/page.ts';
 import { livePage } from '../../src/search/optimise/live-page.ts';
 import { searchPage } from '../../src/search/optimise/page.ts';
+import { watchPage } from '../../src/upkeep/watch/scores/page.ts';
 import { lowContrast } from './contrast.ts';
 import { hoverCell, hoverPlace, openPage, startBrowser } from './open-page.ts';
 import { sampleDiff } from './sample-diff.ts';
@@ -17,6 +18,7 @@ import { sampleGrid } from './sample-grid.ts';
 import { sampleUnderWay } from './sample-live.ts';
 import { sampleRouters } from './sample-routers.ts';
 import { sampleSearch } from './sample-search.ts';
+import { sampleWatch } from './sample-watch.ts';
 
 /** Names that would run, or break out of where they stand, if they were taken as markup. */
 const HOSTILE = [
@@ -41,6 +43,8 @@ const PAGES = {
   'a search of two': searchPage(sampleSearch('plane')),
   'a validated search of a schedule': searchPage(sampleSearch('schedule', { trials: 25 })),
   'a forecast': forecastPage(sampleForecast({ calibrated: true })),
+  'a watch': watchPage(...sampleWatch({ live: false })),
+  'a watch that goes on': watchPage(...sampleWatch({ live: true })),
   'a scored grid': gridPage(sampleGrid({ failed: true })),
   'a search under way': livePage(sampleUnderWay(), { title: 'Search' }, LIVE),
 };

@@ -110,6 +110,8 @@ function layerMap({ layers }: DiffPair, findings: readonly DiffFinding[]): Figur
     axes: { row: 'layer', column: 'role' },
     values,
     log: true,
+    // Norms move far less than matrices, and by one scale nothing of them would be seen.
+    apart: { each: 'each role by its own scale', all: 'all by one scale' },
     marks,
   });
 }

@@ -16,6 +16,11 @@ export interface HeatMap extends Caption {
    * Values that the scale spans whatever the cells hold, so that shades do not exaggerate small differences.
    */
   readonly include?: readonly number[];
+  /**
+   * Draws the map twice: shaded column by column, and by one scale. Of columns that differ by orders of magnitude one
+   * scale shows that, and nothing of each. `each` and `all` are what readers choose by.
+   */
+  readonly apart?: { readonly each: string; readonly all: string };
   /** Shades by logarithm: for values over several orders of magnitude. */
   readonly log?: boolean;
   /** The strongest shade is the highest value's, or the lowest's: of losses the best are the lowest. */
@@ -66,15 +71,30 @@ const PLANE = { width: 640, height: 380 };
 export function heatMap(map: HeatMap): Figure {
   const grid = gridOf(map);
   const scale = scaleOf(finiteValues([...map.values, map.include ?? []]), map.log === undefined ? {} : { log: map.log });
+  const all = draw(map, grid, () => scale, legend(map, grid, scale));
+  if (map.apart === undefined || map.columns.length < 2) return figure('heat', map, all, valueTable(map));
+  const scales = map.columns.map((_, c) =>
+    scaleOf(finiteValues([...map.values.map((row) => [row[c] ?? null]), map.include ?? []]), map.log === undefined ? {} : { log: map.log }),
+  );
+  const each = draw(map, grid, (column) => scales[column]!, legendApart(map, grid));
+  const alternatives = [
+    { label: map.apart.each, drawing: each },
+    { label: map.apart.all, drawing: all },
+  ];
+  return figure('heat', map, alternatives, valueTable(map));
+}
+
+/** @param scaleAt that of a column */
+function draw(map: HeatMap, grid: Grid, scaleAt: (column: number) => Scale, key: Markup): Markup {
+  const scale = scaleOf(finiteValues([...map.values, map.include ?? []]));
   const label = `${map.title}: a map of ${map.rows.length} × ${map.columns.length} values, from ${formatNumber(scale.from)} to ${formatNumber(scale.to)}`;
   const geometry = html`data-left="${grid.left}" data-top="${grid.top}" data-cell-width="${grid.cellWidth}" data-cell-height="${grid.cellHeight}"`;
-  const drawing = html`<svg width="${grid.width}" height="${grid.height}" viewBox="0 0 ${grid.width} ${grid.height}" role="img" aria-label="${label}" ${geometry}>
+  return html`<svg width="${grid.width}" height="${grid.height}" viewBox="0 0 ${grid.width} ${grid.height}" role="img" aria-label="${label}" ${geometry}>
 ${rowLabels(map, grid)}${columnLabels(map, grid)}
-${cells(map, grid, scale)}
+${cells(map, grid, scaleAt)}
 ${drawPoints(map, grid)}
-${legend(map, grid, scale)}
+${key}
 </svg>`;
-  return figure('heat', map, drawing, valueTable(map));
 }
 
 function gridOf({ rows, columns, points }: HeatMap): Grid {
@@ -158,7 +178,7 @@ function breakWords(text: string, most: number): string[] {
   return lines;
 }
 
-function cells(map: HeatMap, grid: Grid, scale: Scale): Markup {
+function cells(map: HeatMap, grid: Grid, scaleAt: (column: number) => Scale): Markup {
   const shades: string[][] = Array.from({ length: SHADES }, () => []);
   const broken: string[] = [];
   const numbers: string[] = [];
@@ -168,7 +188,7 @@ function cells(map: HeatMap, grid: Grid, scale: Scale): Markup {
     row.forEach((value, c) => {
       if (value === null) return;
       const [x, y] = [grid.left + c * grid.cellWidth, grid.top + r * grid.cellHeight];
-      const weakFirst = shadeOf(scale, value);
+      const weakFirst = shadeOf(scaleAt(c), value);
       const shade = !Number.isFinite(value) ? null : map.strongest === 'low' ? SHADES - 1 - weakFirst : weakFirst;
       (shade === null ? broken : shades[shade]!).push(`M${x} ${y}h${width}v${height}h-${width}z`);
       if (!grid.numbers) return;
@@ -202,13 +222,30 @@ function drawPoints({ points = [] }: HeatMap, grid: Grid): Markup[] {
   });
 }
 
-function legend({ strongest }: HeatMap, grid: Grid, scale: Scale): Markup {
-  const [step, y] = [14, grid.height - LEGEND_HEIGHT + 16];
-  const swatches = Array.from(
+/** Width of a shade in a legend. */
+const SWATCH = 14;
+
+function swatches(grid: Grid): { readonly drawn: Markup; readonly y: number; readonly end: number } {
+  const y = grid.height - LEGEND_HEIGHT + 16;
+  const all = Array.from(
     { length: SHADES },
-    (_, i) => `<rect class="s${i}" x="${grid.left + i * step}" y="${y}" width="${step}" height="8"/>`,
+    (_, i) => `<rect class="s${i}" x="${grid.left + i * SWATCH}" y="${y}" width="${SWATCH}" height="8"/>`,
   );
-  const end = grid.left + SHADES * step;
+  return { drawn: trusted(all.join('')), y, end: grid.left + SHADES * SWATCH };
+}
+
+/** Of columns with a scale each there are no numbers that hold for all. */
+function legendApart({ strongest, axes }: HeatMap, grid: Grid): Markup {
+  const { drawn, y, end } = swatches(grid);
+  const [weak, strong] = strongest === 'low' ? ['highest', 'lowest'] : ['lowest', 'highest'];
+  return html`<g class="legend">${drawn}
+<text class="label" x="${grid.left}" y="${y + 22}">${weak}</text>
+<text class="label end" x="${end}" y="${y + 22}">${strong}</text>
+<text class="label" x="${end + 10}" y="${y + 8}">of its ${axes.column}</text></g>`;
+}
+
+function legend({ strongest }: HeatMap, grid: Grid, scale: Scale): Markup {
+  const { drawn, y, end } = swatches(grid);
   const middle = scale.log ? Math.sqrt(scale.from * scale.to) : (scale.from + scale.to) / 2;
   const [weak, strong] = strongest === 'low' ? [scale.to, scale.from] : [scale.from, scale.to];
   // Of values that hardly differ all digits that tell them apart.
@@ -216,7 +253,7 @@ function legend({ strongest }: HeatMap, grid: Grid, scale: Scale): Markup {
     2,
     Math.min(6, 2 + Math.ceil(Math.log10(Math.max(Math.abs(scale.from), Math.abs(scale.to)) / (scale.to - scale.from)))),
   );
-  return html`<g class="legend">${trusted(swatches.join(''))}
+  return html`<g class="legend">${drawn}
 <text class="label" x="${grid.left}" y="${y + 22}">${formatNumber(weak, digits)}</text>
 <text class="label middle" x="${(grid.left + end) / 2}" y="${y + 22}">${formatNumber(middle, digits)}</text>
 <text class="label end" x="${end}" y="${y + 22}">${formatNumber(strong, digits)}</text>

@@ -194,7 +194,7 @@ describe('bars', () => {
 
 describe('the stylesheet', () => {
   const css = readFileSync('src/render/html/assets/report.css', 'utf8');
-  const [light, dark] = css.split('@media (prefers-color-scheme: dark)');
+  const [light, dark] = css.split('@media screen and (prefers-color-scheme: dark)');
   const variables = (text: string): Map<string, string> =>
     new Map([...text.matchAll(/--([\w-]+): (#\w{6})/g)].map(([, name, value]) => [name!, value!]));
   const luminance = (colour: string): number => {

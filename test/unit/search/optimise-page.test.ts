@@ -15,7 +15,7 @@ function section(page: string, title: string): string {
 
 /** Rows of the first table that is not folded under a figure, as texts of their cells. */
 function tableOf(part: string): string[][] {
-  const [, body] = /<div class="wide"><table><thead>[\s\S]*?<tbody>([\s\S]*?)<\/tbody>/.exec(part)!;
+  const [, body] = /<div class="wide(?: full)?"><table><thead>[\s\S]*?<tbody>([\s\S]*?)<\/tbody>/.exec(part)!;
   return body!
     .trim()
     .split('</tr>')

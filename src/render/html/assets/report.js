@@ -33,7 +33,15 @@
    *   null} find by a place in the drawing
    */
   function follow(figure, shape, find) {
-    const svg = /** @type {SVGSVGElement} */ (figure.querySelector('svg'));
+    for (const svg of figure.querySelectorAll('svg')) followIn(svg, shape, find);
+  }
+
+  /**
+   * @param {SVGSVGElement} svg
+   * @param {string} shape
+   * @param {(x: number, y: number) => { lines: HTMLElement[], place: Record<string, string | number> } | null} find
+   */
+  function followIn(svg, shape, find) {
     const tip = document.body.appendChild(document.createElement('div'));
     tip.className = 'tip';
     tip.hidden = true;

@@ -2,6 +2,7 @@ import type { Warning } from '../../../base/errors.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { omit } from '../../../base/pick.ts';
 import type { Goal } from '../../../checkpoints/results/types.ts';
+import { parseDistance } from '../../../checkpoints/run/quantity.ts';
 import { difference } from '../../../search/conclusion/difference.ts';
 import { type BranchScore, decayed, recoveredFraction } from '../../../search/forecast/calibrate.ts';
 import { type PlacedArm, recipesOfGrid, windowText } from '../../../search/grid/conclude.ts';
@@ -95,7 +96,8 @@ function scoredMerge(merge: TriedArm, single: TriedArm | null, goal: Goal): Scor
 }
 
 function bySize(a: ScoredMerge, b: ScoredMerge): number {
-  return Number(a.window ?? 0) - Number(b.window ?? 0) || a.name.localeCompare(b.name);
+  const sizeOf = ({ window }: ScoredMerge) => (window === null ? 0 : parseDistance(window, 'window').value);
+  return sizeOf(a) - sizeOf(b) || a.name.localeCompare(b.name);
 }
 
 /** Score of the merge of one recipe, beside the checkpoint alone, along the run. */

@@ -1,4 +1,4 @@
-import { formatCount, formatSeconds, formatStep, plural } from '../../../render/format.ts';
+import { formatSeconds, formatStep, plural } from '../../../render/format.ts';
 import { type Column, table } from '../../../render/html/figure.ts';
 import { type ChartAxis, type ChartPoint, lineChart, type Series } from '../../../render/html/line-chart.ts';
 import type { Live } from '../../../render/html/live.ts';
@@ -178,7 +178,7 @@ function endpointTable(document: WatchScores) {
     .toReversed()
     .map((endpoint) => [
       formatStep(endpoint.step),
-      ...(hasTokens ? [endpoint.tokens === null ? '–' : formatCount(endpoint.tokens)] : []),
+      ...(hasTokens ? [endpoint.tokens === null ? '–' : tokensText(endpoint.tokens)] : []),
       cell(endpoint.single),
       ...recipes.flatMap((recipe) => {
         const merge = mergeOf(endpoint, recipe);
