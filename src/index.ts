@@ -47,6 +47,7 @@ export { version } from './base/version.ts';
 export { discoverRun, isRunFolder } from './checkpoints/run/discover.ts';
 export type { ListedCheckpoint, RunDocument } from './checkpoints/run/document.ts';
 export { runDocument } from './checkpoints/run/document.ts';
+export { type LoggedMetrics, readMetricsFile, withMetrics } from './checkpoints/run/metrics-file.ts';
 export { withTokens } from './checkpoints/run/token-source.ts';
 export type { Excluded, QuantityText, Run, RunCheckpoint, TokenSource } from './checkpoints/run/types.ts';
 export type { LogEntry, Position } from './checkpoints/types.ts';

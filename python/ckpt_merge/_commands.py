@@ -1080,6 +1080,7 @@ def watch(
 def ls(
     *run: Path,
     all: bool | None = None,
+    metrics: Path | None = None,
     tokens_per_step: str | Number | None = None,
     batch_schedule: Numbers | None = None,
     tokens_file: Path | None = None,
@@ -1092,6 +1093,7 @@ def ls(
 
     run: folders that hold a run's checkpoints, or repositories in the Hub's cache.
     all: show every row of a long list.
+    metrics: show metrics beside the loss: a CSV with a column step, or a log of Megatron-LM or torchtitan.
     tokens_per_step: tokens of every step, as 4M.
     batch_schedule: tokens a step from a step on, as 0:2M,50000:4M.
     tokens_file: CSV with the columns step,tokens.
@@ -1105,7 +1107,7 @@ def ls(
         run,
         locals(),
         flags=("all",),
-        paths=("tokens_file",),
+        paths=("metrics", "tokens_file",),
         argument="run",
     )
 

@@ -164,6 +164,7 @@ export const ERROR_CODES = {
   E_PROTOCOL: { exit: 2, title: 'A message of `merge search --ask-tell` cannot be heeded', help: 'One JSON object a line: {"ask":1}, {"tell":7,"score":0.61}, {"best":1} or {"stop":1}; see docs/search.md.' },
   E_METRIC: { exit: 2, title: 'The metrics of --metric do not say which number of the evaluator is the score', help: 'Add one of those listed as --metric; repeat it with =WEIGHT for a weighted sum.' },
   E_GOAL: { exit: 2, title: 'Nothing says whether larger or smaller scores are better', help: 'Add --goal maximize (an accuracy) or --goal minimize (a loss, a perplexity).' },
+  E_METRICS_FILE: { exit: 3, title: 'The file of --metrics cannot be read as metrics by step', help: 'A CSV with a column `step` and columns of numbers, or what Megatron-LM or torchtitan printed.' },
   E_SCORES: { exit: 3, title: 'The scores of checkpoints cannot be read, or are not of the checkpoints that are there', help: 'A CSV of step,score, JSON of scores by step, or a folder with one entry a step that holds results of lm-eval or lighteval.' },
   E_LOG: { exit: 1, title: 'Scores could not be logged to a dashboard', help: 'They are in trials.jsonl: `merge export` logs them later. The message has what the hook said last.' },
   E_SAMPLER: { exit: 1, title: 'The command given with --sampler-cmd broke its protocol, gave no answer in time, or ended', help: 'It answers each {"ask":1} with one line, {"params":{…}} or {"stop":true}, and prints everything else on stderr; see docs/search.md.' },

@@ -164,24 +164,47 @@ export async function readLog(folders: readonly string[]): Promise<LogEntry[]> {
     const loss = isNaNHere(line) ? Number.POSITIVE_INFINITY : trainingLossOf(line);
     const learningRate = finite(line.learning_rate);
     const evalLoss = evalLossOf(line);
-    if (step === null || (loss === null && learningRate === null && evalLoss === null)) continue;
-    const before = entries.get(step);
+    const metrics = evaluatedOf(line);
+    const before = step === null ? undefined : entries.get(step);
+    const all = { ...before?.metrics, ...metrics };
+    const hasOthers = Object.keys(metrics).length > 0;
+    if (step === null || (loss === null && learningRate === null && evalLoss === null && !hasOthers)) continue;
     const evaluated = evalLoss ?? before?.evalLoss;
     entries.set(step, {
       step,
       loss: loss ?? before?.loss ?? null,
       learningRate: learningRate ?? before?.learningRate ?? null,
       ...(evaluated === undefined ? {} : { evalLoss: evaluated }),
+      ...(Object.keys(all).length > 0 && { metrics: all }),
     });
   }
   return [...entries.values()].sort((a, b) => a.step - b.step);
 }
 
+/** How long an evaluation took is no metric of the model. */
+const OF_TIMES = /_(runtime|samples_per_second|steps_per_second|model_preparation_time)$/;
+
+/** What evaluations logged beside the loss: `eval_accuracy`, and losses by name where there are several. */
+function evaluatedOf(line: JsonObject): Record<string, number> {
+  const own = evalLossKey(line);
+  const found: Record<string, number> = {};
+  for (const [key, value] of Object.entries(line)) {
+    const named = /^eval_/.test(key) && !OF_TIMES.test(key) && key !== own;
+    const number = named ? finite(value) : null;
+    if (number !== null) found[key] = number;
+  }
+  return found;
+}
+
 /** The Trainer's `eval_loss`; where it has a name (`eval_c4_loss`), the only one. */
 function evalLossOf(line: JsonObject): number | null {
-  const named = Object.keys(line).filter((key) => /^eval_(.+_)?loss$/.test(key));
-  const key = named.includes('eval_loss') ? 'eval_loss' : named.length === 1 ? named[0]! : null;
+  const key = evalLossKey(line);
   return key === null ? null : lossOf(line[key]);
+}
+
+function evalLossKey(line: JsonObject): string | null {
+  const named = Object.keys(line).filter((key) => /^eval_(.+_)?loss$/.test(key));
+  return named.includes('eval_loss') ? 'eval_loss' : named.length === 1 ? named[0]! : null;
 }
 
 /**

@@ -56,4 +56,6 @@ export interface LogEntry {
   readonly learningRate: number | null;
   /** Of an evaluation on held-out text during training; absent where there was none at this step. */
   readonly evalLoss?: number;
+  /** Everything else that evaluations logged (`eval_accuracy`), by name; absent where there was nothing. */
+  readonly metrics?: Readonly<Record<string, number>>;
 }

@@ -16,6 +16,8 @@ export interface ListedCheckpoint extends Moment, Position {
   readonly loss: number | null;
   readonly evalLoss: number | null;
   readonly learningRate: number | null;
+  /** Other metrics by name, logged since the checkpoint before; absent where there are none. */
+  readonly metrics?: Readonly<Record<string, number>>;
 }
 
 /** What `merge ls --json` prints. */
@@ -59,7 +61,7 @@ function listed(run: Run): ListedCheckpoint[] {
     learningRate: null,
   };
   return [
-    ...run.checkpoints.map(({ path, epoch, step, tokens, stage, ingredient, bytes, dtypes, loss, evalLoss, learningRate }) => {
+    ...run.checkpoints.map(({ path, epoch, step, tokens, stage, ingredient, bytes, dtypes, loss, evalLoss, learningRate, metrics }) => {
       return {
         run: run.path,
         path,
@@ -75,6 +77,7 @@ function listed(run: Run): ListedCheckpoint[] {
         loss,
         evalLoss,
         learningRate,
+        ...(metrics !== undefined && Object.keys(metrics).length > 0 && { metrics }),
       };
     }),
     ...run.excluded.map(({ path, step, reason }) => ({ ...unknown, run: run.path, path, step, complete: false, reason })),

@@ -44,7 +44,10 @@ function withoutSkips(log: readonly LogEntry[]): LogEntry[] {
 }
 
 /** What was logged at a step, or last before it; an evaluation of the step itself only. */
-export function loggedAt(log: readonly LogEntry[], step: number | null): Pick<RunCheckpoint, 'loss' | 'learningRate' | 'evalLoss'> {
+export function loggedAt(
+  log: readonly LogEntry[],
+  step: number | null,
+): Pick<RunCheckpoint, 'loss' | 'learningRate' | 'evalLoss' | 'metrics'> {
   let [low, high] = [0, log.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -52,8 +55,14 @@ export function loggedAt(log: readonly LogEntry[], step: number | null): Pick<Ru
     else high = middle;
   }
   const last = log[low - 1];
-  const evalLoss = last !== undefined && last.step === step ? (last.evalLoss ?? null) : null;
-  return { loss: lastOf(log, low, 'loss'), learningRate: lastOf(log, low, 'learningRate'), evalLoss };
+  const own = last !== undefined && last.step === step ? last : undefined;
+  const evalLoss = own?.evalLoss ?? null;
+  return {
+    loss: lastOf(log, low, 'loss'),
+    learningRate: lastOf(log, low, 'learningRate'),
+    evalLoss,
+    ...(own?.metrics !== undefined && { metrics: own.metrics }),
+  };
 }
 
 /** The last known value among the first `end` entries. */

@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatStep, formatTable, plural, printable, withEqualDecimals } from '../../render/format.ts';
+import { shorten } from '../../render/numbers.ts';
 import { shownName } from '../position.ts';
 import { lossCurve } from './loss-curve.ts';
 import { formatQuantity } from './quantity.ts';
@@ -10,6 +11,9 @@ import type { Run, RunCheckpoint } from './types.ts';
 const ROWS = 40;
 const HEAD = 5;
 const MOST_EXCLUDED = 12;
+/** Metrics beside the loss that a table has, and characters of their names; --json has all. */
+const MOST_METRICS = 8;
+const LONGEST_METRIC = 24;
 
 interface Column {
   readonly title: string;
@@ -49,7 +53,17 @@ export function runText(run: Run, colors: Colors, { columns, all }: { readonly c
 
 function tableLines(checkpoints: readonly RunCheckpoint[], all: boolean, colors: Colors): string[] {
   const shown = all || checkpoints.length <= ROWS ? checkpoints : [...checkpoints.slice(0, HEAD), ...checkpoints.slice(HEAD - ROWS)];
-  const columns = COLUMNS.filter(({ cell }) => shown.some((checkpoint) => cell(checkpoint) !== ''));
+  const names = [...new Set(shown.flatMap(({ metrics = {} }) => Object.keys(metrics)))].slice(0, MOST_METRICS);
+  const others = names.map(
+    (name): Column => ({
+      title: printable(shorten(name, LONGEST_METRIC)),
+      align: 'right',
+      cell: ({ metrics = {} }) => known(metrics[name] ?? null, formatLoss),
+    }),
+  );
+  const columns = [...COLUMNS.slice(0, -1), ...others, COLUMNS.at(-1)!].filter(({ cell }) =>
+    shown.some((checkpoint) => cell(checkpoint) !== ''),
+  );
   const cells = columns.map(({ cell, align }) => {
     const texts = shown.map((checkpoint) => cell(checkpoint) || '-');
     return align === 'right' ? withEqualDecimals(texts) : texts;

@@ -22,6 +22,8 @@ export interface RunCheckpoint extends Position {
   readonly savedAt: number | null;
   /** Logged by an evaluation at this very step (`eval_loss`); null where there was none. */
   readonly evalLoss: number | null;
+  /** Other metrics, from a file of the user's or the trainer's log; absent where none was asked for or found. */
+  readonly metrics?: Readonly<Record<string, number>> | undefined;
 }
 
 /** What of a run is not a member, and why, in words for people. */

@@ -105,6 +105,13 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
       new Argument('<run...>', "folders that hold a run's checkpoints, or repositories in the Hub's cache"),
     ])
       .addOption(flag('-a, --all', 'show every row of a long list'))
+      .addOption(
+        valueOption(
+          '--metrics <path>',
+          'show metrics beside the loss: a CSV with a column step, or a log of Megatron-LM or torchtitan',
+          parsePath,
+        ),
+      )
       .addOption(json())
       .addOption(debug()),
   );
