@@ -888,6 +888,8 @@ def watch(
     log: str | Number | Sequence[str | Number] | None = None,
     dir: Path | None = None,
     work: Path | None = None,
+    serve: str | Number | None = None,
+    serve_token_file: Path | None = None,
     once: bool | None = None,
     poll: str | Number | None = None,
     settle: str | Number | None = None,
@@ -986,6 +988,9 @@ def watch(
         KIND=PATH), wandb, mlflow.
     dir: folder of scores, logs and the page live.html (default: scores in the folder of the merges).
     work: folder for copies that an evaluator can load, of what is no safetensors (default: --dir's).
+    serve: serve the page while this runs, at ADDRESS:PORT or a port of 127.0.0.1 (docs/serve.md).
+    serve_token_file: file with what readers have to know, which an address beyond this machine needs; or
+        the variable MERGE_SERVE_TOKEN.
     once: do what there is to do now, then end: for cron.
     poll: time between two looks at the run: 10s, 5m (default: 30s).
     settle: time that a complete checkpoint must stay the same: 0, 1m (default: 10s).
@@ -1070,7 +1075,7 @@ def watch(
         locals(),
         flags=("allow_stages", "allow_configs", "once", "reverse", "allow_unknown", "allow_permuted", "allow_mixed_dtypes", "fail_nonfinite", "strict", "follow_links",),
         lists=("window", "metric", "calibrate", "log", "policy",),
-        paths=("output", "pin", "strip_saves", "scores", "dir", "work", "tokens_file", "decay_file", "lr_curve", "names", "config",),
+        paths=("output", "pin", "strip_saves", "scores", "dir", "work", "serve_token_file", "tokens_file", "decay_file", "lr_curve", "names", "config",),
         progress=True,
         argument="run",
     )

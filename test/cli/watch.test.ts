@@ -71,6 +71,24 @@ describe('merge watch', () => {
     expect(second.stderr).toContain(`error[E_BUSY]: merges is being watched already, by process ${first.pid} on `);
   });
 
+  it('serves its page while it lives, to nobody else', async () => {
+    await trainer.does(['shards', 1], ['shards', 2]);
+    const words = ['watch', 'run', ...QUICK, '--eval', 'echo 1; : {model}', '--goal', 'minimize', '--serve', '127.0.0.1:0'];
+    const child = spawn(process.execPath, [BIN, ...words], { cwd: base, stdio: ['ignore', 'ignore', 'pipe'] });
+    let said = '';
+    child.stderr!.on('data', (chunk) => {
+      said += chunk;
+    });
+    while (!/merged .*single/.test(said)) await wait(20);
+    const [, url] = /(http:\/\/127\.0\.0\.1:\d+\/)/.exec(said)!;
+    const page = await (await fetch(`${url}live.html`)).text();
+    expect(page).toContain('Merged against single, while the run goes on');
+    expect((await fetch(`${url}../run/checkpoint-1/config.json`)).status).toBe(404);
+    await killed(child);
+    const idle = await runCli(['watch', 'run', ...QUICK, '--once', '--serve', '127.0.0.1:0'], { cwd: base });
+    expect(idle).toMatchObject({ code: 2, stderr: expect.stringContaining('--serve shows the page of scores, and nothing is scored') });
+  });
+
   it('treats tensors by policy, and prints what that did, once as long as it is the same', async () => {
     for (const step of [1, 2]) await trainer.does(['shards', step]);
     const policy = ['--policy', 'name=*:use=oldest', '--keep', 'all', '--window', '2'];

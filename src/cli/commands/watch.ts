@@ -5,12 +5,14 @@ import type { Policy } from '../../recipe/policy/types.ts';
 import { ADVICE } from '../../recipe/select/member-warnings.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { asFailure, errorDocument } from '../../render/error-text.ts';
+import { isScored, scoresFolder } from '../../upkeep/watch/scores/options.ts';
 import { mergedLine, treatmentText, watchLine } from '../../upkeep/watch/text.ts';
 import { splitSelection } from '../options/merge-options.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { freshLine } from '../terminal/fresh-line.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';
+import { whileServing } from '../terminal/serving.ts';
 
 /** Options of `watch` as commander leaves them. */
 interface WatchFlags
@@ -21,6 +23,8 @@ interface WatchFlags
   readonly window?: readonly number[];
   readonly policy?: readonly Policy[];
   readonly metric?: WatchOptions['metrics'];
+  readonly serve?: string;
+  readonly serveTokenFile?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly progress?: ProgressMode;
@@ -64,7 +68,10 @@ export async function run(context: Context, args: readonly (string | readonly st
   };
   try {
     // State and finished parts of a merge are kept in any case: the same command goes on from there.
-    const summary = await interruptible(terminal, (signal) => watch(options, { signal, onEvent }), [options.output]);
+    const { serve, serveTokenFile } = flags;
+    const summary = await whileServing(terminal, servedFolder(options, flags), { serve, serveTokenFile, quiet }, () =>
+      interruptible(terminal, (signal) => watch(options, { signal, onEvent }), [options.output]),
+    );
     if (json) writeJson(context, summaryDocument(summary));
     return summary.failed[0]?.error.exitCode ?? 0;
   } finally {
@@ -80,8 +87,16 @@ function isAdviceAgain(event: MergeEvent, said: Set<string>): boolean {
   return before;
 }
 
+/** The page of the scores is what there is to serve. @throws MergeError E_USAGE where there are none */
+function servedFolder(options: WatchOptions, { serve }: WatchFlags): string {
+  if (serve === undefined || isScored(options)) return scoresFolder(options);
+  throw new MergeError('E_USAGE', '--serve shows the page of scores, and nothing is scored', {
+    help: 'Add --eval or --scores, or leave it out.',
+  });
+}
+
 function watchOptions(run: string, flags: WatchFlags): WatchOptions {
-  const { output, window, policy, metric, json, quiet, progress, debug, ...given } = flags;
+  const { output, window, policy, metric, json, quiet, progress, debug, serve, serveTokenFile, ...given } = flags;
   if (output === undefined) throw new MergeError('E_USAGE', 'no folder for the merges is given', { help: 'Name one with -o DIR.' });
   if (json && !given.once) {
     const help = 'Add --once, read history.jsonl in the folder of the merges, or use --progress json.';

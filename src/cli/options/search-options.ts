@@ -33,23 +33,33 @@ export function addEvaluationOptions(
 
 /** How a watch scores what it merges. */
 export function addWatchScoreOptions(command: Command): Command {
-  return addEvaluatorOptions(command, { optional: true, of: 'each merge and each new checkpoint, beside the merging', timeout: false })
-    .addOption(valueOption('--parallel <n>', 'evaluations at a time (default: 1)', wholeNumber(1, MOST.parallel)))
-    .addOption(
-      valueOption(
-        '--scores <path>',
-        'folder of results that another pipeline writes, NAME.json or a folder NAME of lm-eval or lighteval, by the name of each merge and checkpoint; instead of --eval',
-        parsePath,
+  return addStudyServer(
+    addEvaluatorOptions(command, { optional: true, of: 'each merge and each new checkpoint, beside the merging', timeout: false })
+      .addOption(valueOption('--parallel <n>', 'evaluations at a time (default: 1)', wholeNumber(1, MOST.parallel)))
+      .addOption(
+        valueOption(
+          '--scores <path>',
+          'folder of results that another pipeline writes, NAME.json or a folder NAME of lm-eval or lighteval, by the name of each merge and checkpoint; instead of --eval',
+          parsePath,
+        ),
+      )
+      .addOption(calibrateOption())
+      .addOption(logOption())
+      .addOption(
+        valueOption(
+          '--dir <path>',
+          'folder of scores, logs and the page live.html (default: scores in the folder of the merges)',
+          parsePath,
+        ),
+      )
+      .addOption(
+        valueOption(
+          '--work <path>',
+          "folder for copies that an evaluator can load, of what is no safetensors (default: --dir's)",
+          parsePath,
+        ),
       ),
-    )
-    .addOption(calibrateOption())
-    .addOption(logOption())
-    .addOption(
-      valueOption('--dir <path>', 'folder of scores, logs and the page live.html (default: scores in the folder of the merges)', parsePath),
-    )
-    .addOption(
-      valueOption('--work <path>', "folder for copies that an evaluator can load, of what is no safetensors (default: --dir's)", parsePath),
-    );
+  );
 }
 
 /** The command that scores, and how its score is read. @param timeout whether it has one of its own */
