@@ -81,7 +81,9 @@ describe('merge watch', () => {
     });
     while (!/merged .*single/.test(said)) await wait(20);
     const [, url] = /(http:\/\/127\.0\.0\.1:\d+\/)/.exec(said)!;
-    const page = await (await fetch(`${url}live.html`)).text();
+    // It is written soon after, and at most once a second.
+    let page = '';
+    while (!page.includes('</html>')) page = await (await fetch(`${url}live.html`)).text();
     expect(page).toContain('Merged against single, while the run goes on');
     expect((await fetch(`${url}../run/checkpoint-1/config.json`)).status).toBe(404);
     await killed(child);
