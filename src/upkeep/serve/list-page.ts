@@ -12,6 +12,8 @@ const MOST_NAMES = 5000;
 /** Files that are opened to see whether they are ours. */
 const MOST_OPENED = 500;
 
+const NUMBERED = /\d{2}/;
+
 interface Found {
   readonly names: readonly string[];
   readonly file: Omit<ServedFile, 'handle'>;
@@ -112,7 +114,8 @@ async function listed(folder: string, names: readonly string[]): Promise<Listing
         await held.close();
       }
     }
-    level = below;
+    // Steps and merges of a run have numbers in their names, are many, and hold no pages: they come last.
+    level = [...below.filter((path) => !NUMBERED.test(path.at(-1)!)), ...below.filter((path) => NUMBERED.test(path.at(-1)!))];
   }
   return { found: sorted(found), isWhole: level.length === 0 };
 }

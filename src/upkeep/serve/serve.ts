@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { errnoOf } from '../../base/disk/errno.ts';
 import { MergeError } from '../../base/errors.ts';
@@ -41,6 +41,9 @@ export interface ServeLimits {
   readonly connections: number;
   /** Answers at a time; the next ones are told to come again. */
   readonly answers: number;
+  /** Requests a second, and how many at once before that counts: the others wait for their turn. */
+  readonly perSecond: number;
+  readonly burst: number;
 }
 
 /** Pages are some hundred kilobytes: whoever takes longer for one than this is gone, or means harm. */
@@ -51,11 +54,16 @@ export const SERVE_LIMITS: ServeLimits = {
   answerMs: 120_000,
   connections: 64,
   answers: 16,
+  // A page costs about a millisecond of the process that may be merging.
+  perSecond: 50,
+  burst: 50,
 };
 
 /** Of a file, what is read at a time, bytes. */
 const PIECE = 65_536;
 const REQUESTS_A_CONNECTION = 1000;
+/** Milliseconds that a request waits for its turn at most: whoever sends more than that is dropped. */
+const LONGEST_TURN = 5000;
 
 /** Of every answer. A page brings a stricter policy of its own, by hash; both hold. */
 const HEADERS: Readonly<Record<string, string>> = {
@@ -119,6 +127,8 @@ export async function serveWithin(
   server.setTimeout(limits.idleMs);
   server.on('clientError', refuseMalformed);
   await listening(server, place.ip, place.port, address);
+  // Such as too many open files: the next connection may be taken.
+  server.on('error', () => {});
   const { port } = server.address() as AddressInfo;
   const answers = new Answers({ folder, hosts: ownHosts(place), gate: new Gate(token, port), limits });
   server.on('request', (request, response) => answers.take(request, response));
@@ -142,7 +152,7 @@ export async function serveWithin(
 
 function listening(server: Server, host: string, port: number, address: string): Promise<void> {
   return new Promise((done, failed) => {
-    server.once('error', (cause) => {
+    const onError = (cause: Error) => {
       const errno = errnoOf(cause);
       const why =
         errno === 'EADDRINUSE'
@@ -153,8 +163,12 @@ function listening(server: Server, host: string, port: number, address: string):
               ? 'this machine has no such address'
               : cause.message;
       failed(new MergeError('E_LISTEN', `${address} cannot be listened at: ${why}`, { ...(errno && { details: { errno } }), cause }));
+    };
+    server.once('error', onError);
+    server.listen({ host, port, exclusive: true }, () => {
+      server.off('error', onError);
+      done();
     });
-    server.listen({ host, port, exclusive: true }, done);
   });
 }
 
@@ -182,21 +196,59 @@ interface AnswerTools {
 
 class Answers {
   readonly #tools: AnswerTools;
+  readonly #busy = new WeakSet<Socket>();
   #underWay = 0;
+  /** When the next request has its turn, if it comes after others. */
+  #turn = Number.NEGATIVE_INFINITY;
 
   constructor(tools: AnswerTools) {
     this.#tools = tools;
   }
 
   take(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    // Readers leave at any moment, and writing to one who has left must not end the work beside the server.
+    response.on('error', () => {});
+    request.on('error', () => {});
+    const wait = this.#untilTurn();
+    // One after the other: an answer that waits for another one on its connection is never told when that ends.
+    if (this.#busy.has(socket) || wait > LONGEST_TURN) {
+      socket.destroy();
+      return;
+    }
+    this.#busy.add(socket);
+    const after: (() => void)[] = [() => this.#busy.delete(socket)];
+    const end = () => {
+      response.off('close', end);
+      socket.off('close', end);
+      for (const work of after.splice(0)) work();
+    };
+    response.on('close', end);
+    socket.on('close', end);
+    if (wait > 0) setTimeout(() => this.#begin(request, response, after), wait).unref();
+    else this.#begin(request, response, after);
+  }
+
+  /** Milliseconds until a request has its turn. */
+  #untilTurn(): number {
+    const { perSecond, burst } = this.#tools.limits;
+    const now = performance.now();
+    const wait = Math.max(0, this.#turn - now);
+    if (wait <= LONGEST_TURN) this.#turn = Math.max(this.#turn, now - (1000 * (burst - 1)) / perSecond) + 1000 / perSecond;
+    return wait;
+  }
+
+  /** @param after what is done when it is over */
+  #begin(request: IncomingMessage, response: ServerResponse, after: (() => void)[]): void {
     const { limits } = this.#tools;
+    if (request.socket.destroyed) return;
     if (this.#underWay >= limits.answers) {
       refuse(response, 503, { 'Retry-After': '1' });
       return;
     }
     this.#underWay++;
     const deadline = setTimeout(() => response.destroy(), limits.answerMs).unref();
-    response.once('close', () => {
+    after.push(() => {
       clearTimeout(deadline);
       this.#underWay--;
     });

@@ -183,6 +183,19 @@ it('lists the pages below a folder, with the data beside each, and nothing else'
   expect(await (await fetch(empty)).text()).toContain('No pages lie in this folder yet.');
 });
 
+it('finds pages beside many steps of a run, and says where it did not look at all', async () => {
+  const folder = join(root, 'many');
+  for (let i = 0; i < 60; i++) {
+    mkdirSync(join(folder, `checkpoint-${1000 + i}`), { recursive: true });
+    for (let k = 0; k < 100; k++) writeFileSync(join(folder, `checkpoint-${1000 + i}`, `shard-${k}`), '');
+  }
+  mkdirSync(join(folder, 'search'));
+  writeFileSync(join(folder, 'search', 'report.html'), page('beside them'));
+  const list = await (await fetch(await started({ folder }))).text();
+  expect(list).toContain('href="/search/report.html"');
+  expect(list).toContain('There is more here than a list looks at');
+});
+
 it('serves a folder from the moment that it is there', async () => {
   const folder = join(root, 'later');
   const url = await started({ folder });
@@ -239,14 +252,14 @@ describe('a page that changes while it is sent', () => {
 });
 
 describe('readers who hold the server up', () => {
-  /** Tries until an answer comes: while all connections are taken, there is none. */
+  /** Tries until an answer comes: while all connections are taken there is none, and while all answers are a 503. */
   async function untilServed(url: string): Promise<number> {
     for (;;) {
       const status = await fetch(`${url}report.html`).then(
         (answer) => answer.status,
         () => null,
       );
-      if (status !== null) return status;
+      if (status !== null && status !== 503) return status;
     }
   }
 
@@ -264,6 +277,33 @@ describe('readers who hold the server up', () => {
     socket.write(text);
     expect(await untilServed(url)).toBe(200);
     socket.destroy();
+  });
+
+  it('those who leave in the middle take nothing with them', async () => {
+    bigPage('big.html');
+    const url = await started();
+    // Of several requests on one connection, as of one, before, while and after they are answered.
+    for (let i = 0; i < 60; i++) {
+      const socket = await rawSocket(url);
+      const request = `GET /${['big.html', 'report.html', '', 'nothing.html'][i % 4]} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+      socket.write(request.repeat(1 + (i % 3)));
+      // Several on one connection before the first is answered end it.
+      if (i % 5 > 2) await new Promise((done) => socket.once('data', done).once('close', done));
+      if (i % 2 === 0) socket.resetAndDestroy();
+      else socket.destroy();
+    }
+    expect(await untilServed(url)).toBe(200);
+  });
+
+  it('a flood of requests waits for its turn, and is dropped where that would be long', async () => {
+    // At this rate the third has to wait for hours.
+    const url = await started({}, { perSecond: 0.0001, burst: 2 });
+    const answers = [];
+    for (let i = 0; i < 4; i++) answers.push((await rawRequest(url, get('/report.html'))).status);
+    expect(answers).toEqual([200, 200, 0, 0]);
+    const other = await started({}, { perSecond: 20, burst: 1 });
+    const all = await Promise.all(Array.from({ length: 8 }, () => rawRequest(other, get('/report.html'))));
+    expect(all.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 200));
   });
 
   it('more at a time than it answers are told to come again', async () => {
