@@ -70,7 +70,8 @@ function functionText(command) {
     .filter(({ long }) => long !== undefined && !NOT_OPTIONS.includes(long))
     .map((option) => ({ option, word: pythonName(option.long) }));
   const hasProgress = command.options.some(({ long }) => long === '--progress');
-  const isHeard = (hasProgress && name !== 'watch') || command.options.some(({ long }) => long === '--eval');
+  // What a watch does is what its iterator gives.
+  const isHeard = name !== 'watch' && (hasProgress || command.options.some(({ long }) => long === '--eval'));
   const [argument] = command.registeredArguments;
   const positional =
     argument === undefined

@@ -58,8 +58,16 @@ def watching(
     from ._events import Events
 
     options = {name: value for name, value in options.items() if name not in (argument, "progress")}
+    functions = {name: options[name] for name in SCORING if is_function(function, name, options.get(name))}
+    evaluators = None
+    if functions:
+        from ._evaluate import Evaluators
+
+        evaluators = Evaluators(functions, threads=options.get("parallel") not in (None, 1))
+        options.update(evaluators.commands())
     words = words_of(function, first, options, **facts)
-    return Events(words, once=options.get("once") is True, cwd=options.get("cwd"), env=options.get("env"))
+    about = {"cwd": options.get("cwd"), "env": options.get("env")}
+    return Events(words, once=options.get("once") is True, evaluators=evaluators, **about)
 
 
 def is_function(function: str, name: str, value: Any) -> bool:

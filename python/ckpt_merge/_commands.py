@@ -935,7 +935,6 @@ def watch(
     io_depth: int | None = None,
     max_read: str | Number | None = None,
     cache: Literal["auto", "keep", "drop"] | None = None,
-    progress: Progress = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Events:
@@ -1062,8 +1061,6 @@ def watch(
     max_read: bytes a second that are read of the inputs at most, by all processes of the merge together:
         40GB/s, 500MiB/s (default: no bound).
     cache: page cache behind the work: keep, drop (default: auto, by memory).
-    progress: True, False, or a function that gets each event (default: shown where somebody sees it, merges
-        as a bar of tqdm).
     cwd: folder that relative paths are of (default: that of this process).
     env: variables for the process, beside those of this one.
 

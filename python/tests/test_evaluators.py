@@ -177,3 +177,30 @@ def test_a_temporary_folder_with_a_long_name(run, tmp_path, monkeypatch):
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
     assert ckpt_merge.soup(run, last=2, output="soup", eval=size, goal="minimize").best
+
+
+def test_a_watch_scores_with_a_function(run):
+    asked = []
+
+    def evaluate(model):
+        asked.append(model)
+        return {"score": len(asked), "higher_is_better": False}
+
+    events = ckpt_merge.watch(run, output="merges", window=[2, 3], once=True, settle=0.1, eval=evaluate, log=["csv"])
+    scored = [event for event in events if event.type == "scored"]
+    assert [event.kind for event in scored] == ["single", "merge", "merge"]
+    assert [event.score for event in scored] == [1, 2, 3]
+    assert scored[2].over.gain == -2 and len(set(asked)) == 3
+    assert len(events.summary.merges) == 2
+    assert Path("merges/scores/scores.csv").read_text().count("\n") == 4
+    ckpt_merge.export("merges/scores", to=["jsonl"])
+    assert Path("merges/scores/scores.jsonl").read_text().count("\n") == 3
+
+
+def test_a_function_that_raises_in_a_watch_leaves_a_model_without_a_score(run):
+    def evaluate(model):
+        raise ValueError("no such task")
+
+    events = list(ckpt_merge.watch(run, output="merges", window=2, once=True, settle=0.1, eval=evaluate, goal="minimize"))
+    unscored = [event for event in events if event.type == "unscored"]
+    assert len(unscored) == 2 and "no such task" in unscored[0].reason

@@ -54,7 +54,7 @@ def test_ctrl_c_ends_a_watch(run, tmp_path):
     child.send_signal(signal.SIGINT)
     assert child.wait(20) != 0
     assert "KeyboardInterrupt" in child.stderr.read()
-    assert until(lambda: not engines_of(tmp_path) and not engines_of("merges"), 5)
+    assert until(lambda: not engines_of(tmp_path) and not engines_of(run))
 
 
 def test_ctrl_c_ends_a_merge_and_nothing_is_left(run, tmp_path):
