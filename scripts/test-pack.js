@@ -34,6 +34,7 @@ const EXPECTED = [
   /^src\/render\/html\/assets\/report\.(css|js)$/,
   /^prebuilds\/(linux|darwin)-(x64|arm64)(-musl)?\.node$/,
   /^names\/[\w-]+\.yaml$/,
+  /^hooks\/log_to_(wandb|mlflow)\.py$/,
   /^demo\/README\.md$/,
   /^demo\/held-out\/(search|validation)\.txt$/,
   /^demo\/runs\/dense\/checkpoint-(4[2468]00|5[02468]00|6000)\/(config|generation_config|trainer_state)\.json$/,

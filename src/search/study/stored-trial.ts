@@ -71,6 +71,7 @@ const arm = z.object({
   endpoint: number,
   tokens: number.nullable(),
   flags: z.array(z.string()),
+  logged: z.record(z.string(), number).optional(),
   earlier: z.literal(true).optional(),
 });
 

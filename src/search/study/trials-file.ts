@@ -95,6 +95,8 @@ export interface StudiedArm {
   readonly tokens: number | null;
   /** Changes of the training that its window crosses. */
   readonly flags: readonly string[];
+  /** What the training logged there, by name: of a checkpoint alone of a watch. */
+  readonly logged?: Readonly<Record<string, number>> | undefined;
   /** It was scored before, and is not asked for now. */
   readonly earlier?: true | undefined;
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { keysOf, pick } from '../../../base/pick.ts';
+import type { RunCheckpoint } from '../../../checkpoints/run/types.ts';
 import { armAxes, armName } from '../../../recipe/grid/names.ts';
 import type { KnownSave } from '../../../recipe/grid/types.ts';
 import { PARAMETERS } from '../../../recipe/schedule/parameters.ts';
@@ -37,8 +38,14 @@ function combinationOf(options: WatchOptions, { kind, step, tokens, checkpoint, 
   };
 }
 
+/** What its trainer logged of a checkpoint, as far as it is finite. */
+function loggedOf({ loss, evalLoss, metrics }: RunCheckpoint): Record<string, number> {
+  const all = { 'training loss': loss, 'eval loss': evalLoss, ...metrics };
+  return Object.fromEntries(Object.entries(all).filter((one): one is [string, number] => one[1] !== null && Number.isFinite(one[1])));
+}
+
 /** What a trial adds to the study: its model, and the checkpoints of the run that it is made of. */
-export function growthOf(options: WatchOptions, waiting: Waiting): StudyGrowth {
+export function growthOf(options: WatchOptions, waiting: Waiting, saved?: RunCheckpoint): StudyGrowth {
   const { kind, step, tokens, members } = waiting;
   const arm: StudiedArm = {
     kind: kind === 'single' ? 'newest' : 'output',
@@ -47,6 +54,7 @@ export function growthOf(options: WatchOptions, waiting: Waiting): StudyGrowth {
     endpoint: step,
     tokens,
     flags: [],
+    ...(kind === 'single' && saved !== undefined && { logged: loggedOf(saved) }),
   };
   return {
     scored: [arm],

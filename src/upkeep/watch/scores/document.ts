@@ -35,7 +35,13 @@ export function watchScores({ identity, goal, trials, calibrate = [], isOver, wa
     const single = here.find(({ arm }) => arm.kind === 'newest') ?? null;
     const merges = here.filter(({ arm }) => arm.kind === 'output').map((merge) => scoredMerge(merge, single, goal));
     const tokens = here.find(({ arm }) => arm.tokens !== null)?.arm.tokens ?? null;
-    return { step, tokens, single: single === null ? null : scoredModel(single), merges: merges.sort(bySize) };
+    return {
+      step,
+      tokens,
+      logged: single?.arm.logged ?? {},
+      single: single === null ? null : scoredModel(single),
+      merges: merges.sort(bySize),
+    };
   });
   const recipes = [...new Set(endpoints.flatMap(({ merges }) => merges.map(({ recipe }) => recipe)))];
   const calibration = calibrate.length === 0 ? [] : recipes.map((recipe) => calibrated(recipe, endpoints, calibrate, goal));

@@ -13,6 +13,8 @@ import type { WatchStudy } from './study.ts';
 export const LIVE_PAGE = 'live.html';
 /** Milliseconds between two writings at least. */
 const EVERY_MS = 1000;
+/** Seconds after which it is written in any case: readers see by its age whether the watch lives. */
+const AT_LEAST = 60;
 /** Seconds between two loads of it. */
 const REFRESH = 10;
 /** Reasons why something was not merged that the page shows. */
@@ -38,8 +40,12 @@ export class LivePage {
   #writing: Promise<void> = Promise.resolve();
   #last = 0;
 
+  readonly #beat: NodeJS.Timeout;
+
   constructor(input: LivePageInput) {
     this.#input = input;
+    this.#beat = setInterval(() => this.draw(), 1000 * AT_LEAST);
+    this.#beat.unref();
   }
 
   get path(): string {
@@ -88,6 +94,7 @@ export class LivePage {
 
   /** Writes it as it stays. @param isOver whether the watch is, and not only this run of the program */
   async end(isOver: boolean): Promise<void> {
+    clearInterval(this.#beat);
     if (this.#due !== null) clearTimeout(this.#due);
     this.#due = null;
     await this.#writing;
@@ -120,7 +127,12 @@ export class LivePage {
     });
     const page = watchPage(document, {
       live: isLive
-        ? { now: `${now === '' ? 'waiting for the next checkpoint' : now}.`, written: new Date().toISOString(), refresh: REFRESH }
+        ? {
+            now: `${now === '' ? 'waiting for the next checkpoint' : now}.`,
+            written: new Date().toISOString(),
+            refresh: REFRESH,
+            atLeastEvery: AT_LEAST,
+          }
         : null,
       waiting: state.waiting.map(nameOf),
       left: state.unscored.map((one) => told({ name: nameOf(one), reason: one.reason })),

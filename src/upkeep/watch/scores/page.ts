@@ -4,7 +4,7 @@ import { type ChartAxis, type ChartPoint, lineChart, type Series } from '../../.
 import type { Live } from '../../../render/html/live.ts';
 import { type Content, html } from '../../../render/html/markup.ts';
 import { badge, htmlPage, list, type PageSection } from '../../../render/html/page.ts';
-import { formatNumber } from '../../../render/numbers.ts';
+import { formatNumber, plainNumber } from '../../../render/numbers.ts';
 import { scoreLabel } from '../../../search/optimise/page-figures.ts';
 import { firstSentence, gainText, goalWords, trialCounts } from '../../../search/optimise/words.ts';
 import { scoreText } from '../../../search/study/words.ts';
@@ -13,6 +13,8 @@ import type { ScoredModel, WatchedEndpoint, WatchScores } from './types.ts';
 
 /** Windows in a chart that can be told apart. */
 const MOST_LINES = 5;
+/** Metrics of the training in the table; the document has all. */
+const MOST_LOGGED = 4;
 /** Endpoints in the table, newest first; the document has all. */
 const MOST_ROWS = 200;
 
@@ -163,6 +165,7 @@ const mergeOf = ({ merges }: WatchedEndpoint, recipe: string) => merges.find((me
 function endpointTable(document: WatchScores) {
   const { endpoints, calibration } = document;
   const recipes = recipesOf(document);
+  const logged = [...new Set(endpoints.flatMap((endpoint) => Object.keys(endpoint.logged)))].slice(0, MOST_LOGGED);
   const [hasTokens, hasDecays] = [endpoints.some(({ tokens }) => tokens !== null), calibration.some(({ recovered }) => recovered !== null)];
   const cell = (model: ScoredModel | null | undefined) =>
     model == null ? '–' : model.score === null ? badge('bad', 'no score') : scoreText(model.score, model.stderr);
@@ -170,6 +173,7 @@ function endpointTable(document: WatchScores) {
   const columns = [
     number('Step'),
     ...(hasTokens ? [number('Tokens')] : []),
+    ...logged.map(number),
     number('Alone'),
     ...recipes.flatMap((recipe) => [number(recipe), number('Gain (+ is better)'), ...(hasDecays ? [number('Decayed')] : [])]),
   ];
@@ -179,6 +183,7 @@ function endpointTable(document: WatchScores) {
     .map((endpoint) => [
       formatStep(endpoint.step),
       ...(hasTokens ? [endpoint.tokens === null ? '–' : tokensText(endpoint.tokens)] : []),
+      ...logged.map((name) => (endpoint.logged[name] === undefined ? '–' : plainNumber(endpoint.logged[name], 4))),
       cell(endpoint.single),
       ...recipes.flatMap((recipe) => {
         const merge = mergeOf(endpoint, recipe);

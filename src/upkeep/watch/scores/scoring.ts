@@ -146,6 +146,8 @@ export class Scoring {
   async #begin(): Promise<void> {
     const { state, writer } = this.#tools;
     const scored = new Set(this.#study.trials.trials.flatMap(({ recipe, score }) => (score === null ? [] : [recipe])));
+    // A watch that has not looked yet has no state on disk: by that its first start is known.
+    if (state.unscored.length === 0 && state.waiting.length === 0) return this.#page.draw();
     const again = state.unscored.filter((one) => one.again);
     state.unscored = state.unscored.filter((one) => !one.again);
     const waiting = new Map([...again.map(({ reason, again: _, ...one }) => one), ...state.waiting].map((one) => [modelKey(one), one]));
@@ -191,7 +193,9 @@ export class Scoring {
     const candidate = { weights: members.map(({ weight }) => weight), of: [...members.keys()], parts: [] };
     const what = kind === 'single' ? ({ kind, params: { step } } as const) : ({ kind: 'output', params: { output: output! } } as const);
     const request = { ...what, candidate, point: null, leg: 0 };
-    const growth = growthOf(this.#options, waiting);
+    const { run, saves } = this.#look!;
+    const saved = [...run.checkpoints, ...saves.checkpoints].find(({ name }) => name === waiting.checkpoint);
+    const growth = growthOf(this.#options, waiting, saved);
     this.#study.grow(growth);
     return { id: this.#nextTrial++, request, recipe, repeatOf, growth };
   }

@@ -35,6 +35,8 @@ export interface ScoredMerge extends ScoredModel {
 export interface WatchedEndpoint {
   readonly step: number;
   readonly tokens: number | null;
+  /** What the training logged there, by name. */
+  readonly logged: Readonly<Record<string, number>>;
   readonly single: ScoredModel | null;
   readonly merges: readonly ScoredMerge[];
 }
