@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
+import { replaceFile } from '../study/report-files.ts';
 import type { StoredTrials } from '../study/trials-file.ts';
 import { appendEvents, checkEventFolder, eventFileName } from './event-file.ts';
 import { checkTracker, RUN_VARIABLES, type Tracker, tellTracker } from './hook-log.ts';
 import { scoreRows, studyId } from './rows.ts';
-import { checkTableFile, csvText, jsonlText, writeTableFile } from './table-files.ts';
+import { checkTableFile, csvText, jsonlText } from './table-files.ts';
 
 export const LOG_KINDS = ['csv', 'jsonl', 'tensorboard', 'wandb', 'mlflow'] as const;
 export type LogKind = (typeof LOG_KINDS)[number];
@@ -67,7 +68,7 @@ export async function writeLog(target: LogTarget, folder: string, stored: Stored
     case 'jsonl': {
       await checkTableFile(place, studyId(stored));
       const rows = scoreRows(stored);
-      return writeTableFile(place, kind === 'csv' ? csvText(rows) : jsonlText(rows));
+      return replaceFile(place, kind === 'csv' ? csvText(rows) : jsonlText(rows));
     }
     case 'tensorboard':
       return appendEvents(place, stored, page);

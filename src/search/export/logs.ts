@@ -1,11 +1,9 @@
 import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
+import { Paced } from '../../base/paced.ts';
 import { REPORT_PAGE } from '../study/report-files.ts';
 import type { ObservedStudy, TrialObserver } from '../study/session.ts';
 import { checkLog, type LogTarget, parseLogTarget, writeLog } from './log-kinds.ts';
-
-/** Milliseconds between two writings of the same logs at least. */
-const EVERY_MS = 1000;
 
 export interface LogsInput extends ObservedStudy {
   /** `csv`, `tensorboard=DIR` …: see {@link parseLogTarget}. */
@@ -29,13 +27,11 @@ export function logTargets(log: readonly string[]): readonly LogTarget[] {
   return targets;
 }
 
-/** Brings logs to where the trials of a study are, beside its work: at most once a second, one writing at a time. */
+/** Brings logs to where the trials of a study are, beside its work ({@link Paced}). */
 export class ScoreLogs implements TrialObserver {
   readonly #input: LogsInput;
   readonly #targets: readonly LogTarget[];
-  #due: NodeJS.Timeout | null = null;
-  #writing: Promise<void> = Promise.resolve();
-  #last = Number.NEGATIVE_INFINITY;
+  readonly #paced = new Paced(() => this.#write());
 
   private constructor(input: LogsInput, targets: readonly LogTarget[]) {
     this.#input = input;
@@ -53,21 +49,12 @@ export class ScoreLogs implements TrialObserver {
 
   /** To be called after each trial; returns at once. */
   update(): void {
-    if (this.#due !== null || this.#targets.length === 0) return;
-    this.#due = setTimeout(
-      () => {
-        this.#due = null;
-        this.#writing = this.#writing.then(() => this.#write());
-      },
-      Math.max(0, this.#last + EVERY_MS - performance.now()),
-    );
+    if (this.#targets.length > 0) this.#paced.news();
   }
 
   /** Writes what is missing, and waits for it. */
   async end(): Promise<void> {
-    if (this.#due !== null) clearTimeout(this.#due);
-    this.#due = null;
-    await this.#writing;
+    await this.#paced.end();
     await this.#write();
   }
 
@@ -82,6 +69,5 @@ export class ScoreLogs implements TrialObserver {
         warn([{ code: 'W_LOG', message: error.message }]);
       }
     }
-    this.#last = performance.now();
   }
 }

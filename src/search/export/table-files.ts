@@ -1,7 +1,6 @@
 import { isThere } from '../../base/disk/own-file.ts';
 import { MergeError } from '../../base/errors.ts';
 import { readStart } from '../../base/store/store.ts';
-import { replaceFile } from '../study/report-files.ts';
 import type { ScoreRow } from './rows.ts';
 
 /** Columns of a CSV before those of metrics, which come by name as `metric:NAME`. */
@@ -51,9 +50,4 @@ export async function checkTableFile(file: string, study: string | null): Promis
     details: { file },
     help: 'Name another file, as --log csv=PATH, or move this one away.',
   });
-}
-
-/** Puts all rows in the place of those before, at once and whole. */
-export async function writeTableFile(file: string, text: string): Promise<void> {
-  await replaceFile(file, text);
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { MergeError, type Warning } from '../../../base/errors.ts';
+import { Paced } from '../../../base/paced.ts';
 import { UNSAID } from '../../../checkpoints/results/goal.ts';
 import { RESULT_FILE, replaceFile } from '../../../search/study/report-files.ts';
 import type { WatchState } from '../state.ts';
@@ -11,8 +12,6 @@ import type { WatchStudy } from './study.ts';
 
 /** The page that is written anew while the watch lives. */
 export const LIVE_PAGE = 'live.html';
-/** Milliseconds between two writings at least. */
-const EVERY_MS = 1000;
 /** Seconds after which it is written in any case: readers see by its age whether the watch lives. */
 const AT_LEAST = 60;
 /** Seconds between two loads of it. */
@@ -30,22 +29,18 @@ interface LivePageInput {
   readonly fail: (error: unknown) => void;
 }
 
-/** Keeps page and document of a watch's scores as its trials and its state are: at most once a second, one at a time. */
+/** Keeps page and document of a watch's scores as its trials and its state are ({@link Paced}). */
 export class LivePage {
   readonly #input: LivePageInput;
   readonly #warnings: Warning[] = [];
   readonly #notMerged: { readonly name: string; readonly reason: string }[] = [];
   #merging = '';
-  #due: NodeJS.Timeout | null = null;
-  #writing: Promise<void> = Promise.resolve();
-  #last = 0;
 
-  readonly #beat: NodeJS.Timeout;
+  readonly #paced: Paced;
 
   constructor(input: LivePageInput) {
     this.#input = input;
-    this.#beat = setInterval(() => this.draw(), 1000 * AT_LEAST);
-    this.#beat.unref();
+    this.#paced = new Paced(() => this.#write(true, false).catch(input.fail), { most: 1000 * AT_LEAST });
   }
 
   get path(): string {
@@ -84,20 +79,12 @@ export class LivePage {
 
   /** Has the page written soon. */
   draw(): void {
-    if (this.#due !== null) return;
-    const wait = Math.max(0, this.#last + EVERY_MS - performance.now());
-    this.#due = setTimeout(() => {
-      this.#due = null;
-      this.#writing = this.#writing.then(() => this.#write(true, false)).catch(this.#input.fail);
-    }, wait);
+    this.#paced.news();
   }
 
   /** Writes it as it stays. @param isOver whether the watch is, and not only this run of the program */
   async end(isOver: boolean): Promise<void> {
-    clearInterval(this.#beat);
-    if (this.#due !== null) clearTimeout(this.#due);
-    this.#due = null;
-    await this.#writing;
+    await this.#paced.end();
     await this.#write(false, isOver).catch((error: unknown) => {
       if (!(error instanceof MergeError)) throw error;
       this.#input.fail(error);
@@ -106,7 +93,6 @@ export class LivePage {
 
   async #write(isLive: boolean, isOver: boolean): Promise<void> {
     const { options, study, state, running } = this.#input;
-    this.#last = performance.now();
     const { folder, records } = study;
     const { trials } = study.trials;
     const identity = records.identity(study.identity());
