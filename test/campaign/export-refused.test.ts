@@ -1,53 +1,23 @@
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { exportScores, type WatchEvent, type WatchOptions, watch } from '../../src/index.ts';
-import { temporaryFolder } from '../support/checkpoints.ts';
-import { steadyEntries, writeRun } from '../support/run-trees.ts';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { exportScores } from '../../src/index.ts';
 import { mergeError } from '../support/safetensors.ts';
-import { scoreOfBytes } from '../support/scored-watch.ts';
+import { eventFileIn, freshRuns, WatchedRun } from '../support/watched-run.ts';
 
-let folder: ReturnType<typeof temporaryFolder>;
-const at = (...parts: string[]) => join(folder.path, ...parts);
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-afterEach(() => folder.remove());
-
-const ENTRIES = steadyEntries(12);
-const save = (first: number, last = first) =>
-  writeRun(
-    at('run'),
-    ENTRIES.slice(first - 1, last).map((entry, i) => ({ ...entry, seed: first + i })),
-  );
-
-/** The folder of a watch that scored three endpoints of two windows, made once; and the run beside it. */
-const made = temporaryFolder();
-beforeAll(async () => {
-  folder = made;
-  await watched();
-});
-afterAll(() => made.remove());
-/** A copy of it, where the test works. */
+const fresh = freshRuns();
+const at = (...parts: string[]) => fresh().at(...parts);
+const _save = (first: number, last?: number) => fresh().save(first, last);
+/** A watch that scored, made once, and copied to where each test works. */
+const made = new WatchedRun();
+beforeAll(() => made.score());
+afterAll(() => made.folder.remove());
 function copied(): void {
-  for (const name of ['run', 'merges']) cpSync(join(made.path, name), at(name), { recursive: true });
+  for (const name of ['run', 'merges']) cpSync(made.at(name), at(name), { recursive: true });
 }
-
-/** Three endpoints of two windows, scored. */
-async function watched(log: readonly string[] = [], more: Partial<WatchOptions> = {}) {
-  const events: WatchEvent[] = [];
-  for (const last of [3, 4, 5]) {
-    save(last === 3 ? 1 : last, last);
-    const options: WatchOptions = { run: at('run'), output: at('merges'), once: true, settle: 0.01, threads: 1, windows: [2, 3], log };
-    await watch(
-      { ...options, eval: async (model) => ({ ...scoreOfBytes(model), stderr: 0.25, higherIsBetter: false }), ...more },
-      { onEvent: (event) => events.push(event) },
-    );
-  }
-  return events;
-}
-const scores = (...names: string[]) => at('merges', 'scores', ...names);
-const eventFile = (place = scores('tensorboard')) => join(place, readdirSync(place).find((name) => name.includes('tfevents'))!);
+const watched = (log: readonly string[]) => fresh().score({ log });
+const scores = (...names: string[]) => fresh().scores(...names);
+const _lines = () => fresh().lines();
+const eventFile = (place = scores('tensorboard')) => eventFileIn(place);
 
 const told: [place: string, code: string, message: string][] = [];
 afterAll(() => {
@@ -178,7 +148,7 @@ describe('what an export refuses', () => {
     if (code === 'E_LOG') process.env.WANDB_RUN_ID = 'abc';
     const was = readFileSync(scores('trials.jsonl'));
     const error = await mergeError(() => exportScores({ trials: trials(), to: to() }));
-    told.push([place, error.code, error.message.replaceAll(folder.path, '')]);
+    told.push([place, error.code, error.message.replaceAll(at(), '')]);
     expect(`${error.code}: ${error.message}`).toContain(message);
     expect(error.code).toBe(code);
     expect(readFileSync(scores('trials.jsonl')).equals(was)).toBe(true);

@@ -1,48 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type WatchEvent, type WatchOptions, watch } from '../../src/index.ts';
-import { temporaryFolder } from '../support/checkpoints.ts';
-import { steadyEntries, writeRun } from '../support/run-trees.ts';
+import { describe, expect, it } from 'vitest';
+import type { WatchOptions } from '../../src/index.ts';
 import { mergeError } from '../support/safetensors.ts';
+import { freshRuns } from '../support/watched-run.ts';
 import { mergesIn } from '../support/watching.ts';
 
-let folder: ReturnType<typeof temporaryFolder>;
-const at = (...parts: string[]) => join(folder.path, ...parts);
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-afterEach(() => folder.remove());
-
-const ENTRIES = steadyEntries(30);
-const save = (first: number, last = first) =>
-  writeRun(
-    at('run'),
-    ENTRIES.slice(first - 1, last).map((entry, i) => ({ ...entry, seed: first + i })),
-  );
-type Of<T extends WatchEvent['type']> = WatchEvent & { readonly type: T };
-
-async function once(more: Partial<WatchOptions> = {}) {
-  const events: WatchEvent[] = [];
-  const options: WatchOptions = {
-    run: at('run'),
-    output: at('merges'),
-    once: true,
-    settle: 0.01,
-    threads: 1,
-    select: { last: 2 },
-    ...more,
-  };
-  const summary = await watch(options, { onEvent: (event) => events.push(event) });
-  const of = <T extends WatchEvent['type']>(type: T) => events.filter((event): event is Of<T> => event.type === type);
-  return { summary, events, of };
-}
-const document = (name = 'result.json') => JSON.parse(readFileSync(at('merges', 'scores', name), 'utf8'));
-const lines = () =>
-  readFileSync(at('merges', 'scores', 'trials.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
+const fresh = freshRuns();
+const at = (...parts: string[]) => fresh().at(...parts);
+const save = (first: number, last?: number) => fresh().save(first, last);
+const once = (more?: Partial<WatchOptions>) => fresh().once(more);
+const document = () => fresh().document();
+const lines = () => fresh().lines();
 
 const FAILING: readonly [what: string, command: string, reason: string, more?: Partial<WatchOptions>][] = [
   ['that fails', 'echo "CUDA out of memory" >&2; exit 3', 'exit code 3: CUDA out of memory'],
@@ -120,7 +88,7 @@ describe('what a watch refuses of scores', () => {
   it.each([
     ['dir', () => ({ dir: at('run', 'scores') }), 'E_OUTPUT_OVERLAPS_INPUT', 'lies in the run'],
     ['dir', () => ({ dir: at('merges') }), 'E_OPTION', 'dir must be a folder of its own'],
-    ['dir', () => ({ dir: folder.path }), 'E_OPTION', 'dir must be a folder of its own'],
+    ['dir', () => ({ dir: at() }), 'E_OPTION', 'dir must be a folder of its own'],
     ['work', () => ({ work: at('run', 'work') }), 'E_OUTPUT_OVERLAPS_INPUT', 'work'],
     ['scores', () => ({ scores: at('run') }), 'E_OPTION', 'scores must be a folder of its own'],
   ] as const)('%s in the place of something else', async (option, more, code, message) => {

@@ -1,48 +1,16 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { average, type WatchEvent, type WatchOptions, watch } from '../../src/index.ts';
-import { temporaryFolder } from '../support/checkpoints.ts';
-import { steadyEntries, writeRun } from '../support/run-trees.ts';
+import { describe, expect, it } from 'vitest';
+import { average, type WatchOptions } from '../../src/index.ts';
 import { countedScores, scoreOfBytes } from '../support/scored-watch.ts';
+import { freshRuns } from '../support/watched-run.ts';
 import { mergesIn, Watching } from '../support/watching.ts';
 
-let folder: ReturnType<typeof temporaryFolder>;
-const at = (...parts: string[]) => join(folder.path, ...parts);
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-afterEach(() => folder.remove());
-
-const ENTRIES = steadyEntries(30);
-const save = (first: number, last = first) =>
-  writeRun(
-    at('run'),
-    ENTRIES.slice(first - 1, last).map((entry, i) => ({ ...entry, seed: first + i })),
-  );
-type Of<T extends WatchEvent['type']> = WatchEvent & { readonly type: T };
-
-async function once(more: Partial<WatchOptions> = {}) {
-  const events: WatchEvent[] = [];
-  const options: WatchOptions = {
-    run: at('run'),
-    output: at('merges'),
-    once: true,
-    settle: 0.01,
-    threads: 1,
-    select: { last: 2 },
-    ...more,
-  };
-  const summary = await watch(options, { onEvent: (event) => events.push(event) });
-  const of = <T extends WatchEvent['type']>(type: T) => events.filter((event): event is Of<T> => event.type === type);
-  return { summary, events, of };
-}
-const document = (name = 'result.json') => JSON.parse(readFileSync(at('merges', 'scores', name), 'utf8'));
-const lines = () =>
-  readFileSync(at('merges', 'scores', 'trials.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
+const fresh = freshRuns();
+const at = (...parts: string[]) => fresh().at(...parts);
+const save = (first: number, last?: number) => fresh().save(first, last);
+const once = (more?: Partial<WatchOptions>) => fresh().once(more);
+const document = () => fresh().document();
+const lines = () => fresh().lines();
 
 describe('a watch that scores', () => {
   it('gives each new checkpoint and each merge the score that a merge of its own has', async () => {

@@ -1,34 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { average } from '../../src/index.ts';
-import type { WatchEvent, WatchOptions } from '../../src/upkeep/watch/types.ts';
-import { watch } from '../../src/upkeep/watch/watch.ts';
-import { temporaryFolder } from '../support/checkpoints.ts';
-import { steadyEntries, writeRun } from '../support/run-trees.ts';
+import type { WatchOptions } from '../../src/upkeep/watch/types.ts';
 import { mergeError } from '../support/safetensors.ts';
+import { freshRuns } from '../support/watched-run.ts';
 import { historyOf, mergesIn } from '../support/watching.ts';
 
-let folder: ReturnType<typeof temporaryFolder>;
-const at = (...parts: string[]) => join(folder.path, ...parts);
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-afterEach(() => folder.remove());
-
-const ENTRIES = steadyEntries(12);
-const save = (first: number, last = first) =>
-  writeRun(
-    at('run'),
-    ENTRIES.slice(first - 1, last).map((entry, i) => ({ ...entry, seed: first + i })),
-  );
-
-async function once(more: Partial<WatchOptions> = {}) {
-  const events: WatchEvent[] = [];
-  const options: WatchOptions = { run: at('run'), output: at('merges'), once: true, settle: 0.01, threads: 1, windows: [4, 2], ...more };
-  const summary = await watch(options, { onEvent: (event) => events.push(event) });
-  return { summary, events };
-}
+const fresh = freshRuns();
+const at = (...parts: string[]) => fresh().at(...parts);
+const save = (first: number, last?: number) => fresh().save(first, last);
+const once = (more: Partial<WatchOptions> = {}) => fresh().once({ windows: [4, 2], ...more });
 const bytes = (path: string) => readFileSync(join(path, 'model.safetensors'));
 
 describe('a watch of several windows', () => {
@@ -67,7 +49,7 @@ describe('a watch of several windows', () => {
     const hook = 'basename "$MERGE_OUTPUT" >> hooked.txt';
     for (let i = 3; i <= 6; i++) {
       save(i === 3 ? 1 : i, i);
-      await once({ keep: 2, hook: `cd '${folder.path}'; ${hook}` });
+      await once({ keep: 2, hook: `cd '${at()}'; ${hook}` });
     }
     expect(mergesIn(at('merges'))).toEqual([5, 6].flatMap((n) => [2, 4].map((w) => `merged-checkpoint-${n}00-w${w}`)));
     const hooked = readFileSync(at('hooked.txt'), 'utf8').trimEnd().split('\n');
